@@ -1,0 +1,1 @@
+"""The methods that the paper compares MetAug with: one file each."""
