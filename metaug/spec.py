@@ -1,0 +1,169 @@
+"""The whole description of one training: everything but the seed."""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from difflib import get_close_matches
+from typing import Annotated, Any, Literal, TypeVar
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+
+from metaug.errors import UserError
+
+PROTOCOL_VERSION = 1
+"""Version of training loop, data path and evaluation together. Raise it when a change to any of
+them changes the numbers of every method; a method's own change raises `Method.version`."""
+
+Model = TypeVar("Model", bound=BaseModel)
+Scalar = bool | int | float | str | None
+
+
+class Frozen(BaseModel):
+    """Base of every typed setting: immutable, no unknown keys, no NaN or infinity."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+
+class ProbeSpec(Frozen):
+    """The evaluation protocol: linear probe and kNN on frozen, cached representations.
+
+    The linear probe is trained with Adam on standardised features; its result is the mean test
+    accuracy of its last `averaged_epochs` epochs (paper, section 4.1).
+    """
+
+    protocol: Literal["linear_v1"] = "linear_v1"
+    epochs: int = Field(40, ge=1)
+    averaged_epochs: int = Field(20, ge=1)
+    batch_size: int = Field(256, ge=1)
+    learning_rate: float = Field(1e-3, gt=0)
+    weight_decay: float = Field(0.0, ge=0)
+    augmented_copies: int = Field(0, ge=0)
+    """Cached augmented copies of the training set, one an epoch in turn; 0: un-augmented once."""
+    neighbours: int = Field(20, ge=1)
+
+
+def _one_or_more(value: Any) -> Any:
+    return (value,) if isinstance(value, str) else value
+
+
+class TrialSpec(Frozen):
+    """One training and its evaluation. Equal specs are trained once, whoever asks for them.
+
+    Attributes:
+        scale: name of the scale (smoke, lite, full); in every output path.
+        protocol_version: see `PROTOCOL_VERSION`.
+        dataset: name of the data set.
+        image_size: side of the square input, pixels.
+        train_images: size of the class-balanced subset that trains encoder and probe; None: all.
+        method, method_version: name and version of the method.
+        backbone: `alexnet`, `resnet18` or `resnet50`.
+        width: channel multiplier of the backbone (1: as published).
+        view_width: further multiplier of each encoder of a method with several views.
+        views: colour views, one encoder each.
+        augmentation: recipe of every crop, or one recipe for each crop.
+        batch_size: images a step; an incomplete last batch is dropped.
+        epochs: passes over the training images.
+        optimizer, learning_rate, momentum, weight_decay: of the encoder (momentum: SGD only).
+        schedule: `step` (x 0.1 at 40, 53 and 67 % of training, as the release's 120, 160 and 200
+            of 300 epochs), `cosine` (to 0) or `constant`.
+        warmup_epochs: linear warm-up of the learning rate.
+        hyper: hyper-parameters of the method, complete (defaults filled in).
+        probe: the evaluation protocol.
+    """
+
+    scale: str
+    protocol_version: int = PROTOCOL_VERSION
+    dataset: str
+    image_size: int = Field(ge=8)
+    train_images: int | None = Field(None, ge=2)
+    method: str
+    method_version: int = Field(1, ge=1)
+    backbone: Literal["alexnet", "resnet18", "resnet50"]
+    width: float = Field(1.0, gt=0)
+    view_width: float = Field(0.5, gt=0)
+    views: tuple[str, ...]
+    augmentation: Annotated[tuple[str, ...], BeforeValidator(_one_or_more)]
+    batch_size: int = Field(ge=2)
+    epochs: int = Field(ge=0)
+    optimizer: Literal["sgd", "adam"] = "sgd"
+    learning_rate: float = Field(gt=0)
+    momentum: float = Field(0.9, ge=0, lt=1)
+    weight_decay: float = Field(1e-4, ge=0)
+    schedule: Literal["step", "cosine", "constant"] = "step"
+    warmup_epochs: int = Field(0, ge=0)
+    hyper: dict[str, Scalar] = {}
+    probe: ProbeSpec = ProbeSpec()
+
+    def canonical_json(self) -> str:
+        """The spec as JSON: sorted keys, no spaces; the same text on every machine."""
+        return json.dumps(self.model_dump(mode="json"), sort_keys=True, separators=(",", ":"))
+
+    @property
+    def hash(self) -> str:
+        """Twelve hexadecimal digits of the SHA-256 of `canonical_json`: the spec's folder name."""
+        return hashlib.sha256(self.canonical_json().encode()).hexdigest()[:12]
+
+    def flat(self) -> dict[str, Any]:
+        """All fields with `hyper` and `probe` spread out (`probe.epochs`): one level of keys."""
+        fields = self.model_dump(mode="json")
+        hyper, probe = fields.pop("hyper"), fields.pop("probe")
+        return {**fields, **hyper, **{f"probe.{key}": value for key, value in probe.items()}}
+
+    def difference(self, base: "TrialSpec") -> str:
+        """What sets this spec apart from `base`, as `key=value;key=value`, keys sorted.
+
+        This is the `setting` column of the tidy frame.
+        """
+        ours, theirs = self.flat(), base.flat()
+        return ";".join(
+            f"{key}={_text(ours[key])}"
+            for key in sorted(ours)
+            if key not in theirs or ours[key] != theirs[key]
+        )
+
+    def __hash__(self) -> int:
+        return hash(self.canonical_json())
+
+    def __str__(self) -> str:
+        return f"{self.method} on {self.dataset} ({self.backbone}, spec {self.hash})"
+
+
+def _text(value: Any) -> str:
+    if isinstance(value, list | tuple):
+        return "|".join(map(_text, value))
+    return f"{value:g}" if isinstance(value, float) else str(value)
+
+
+def suggestion(name: str, known: Mapping[str, Any] | list[str]) -> str:
+    """`; did you mean 'x'?` for the closest known name, else the list of what is known."""
+    close = get_close_matches(name, list(known), n=1)
+    return f"did you mean {close[0]!r}?" if close else f"known: {', '.join(sorted(known))}"
+
+
+def validated(model: type[Model], values: Mapping[str, Any], where: str) -> Model:
+    """Build `model` from `values`; what is wrong becomes one line that begins with `where`.
+
+    Raises:
+        UserError: names the first bad key by its path and, for an unknown key, the closest one.
+    """
+    try:
+        return model.model_validate(dict(values))
+    except ValidationError as error:
+        first = error.errors()[0]
+        path = ".".join(str(part) for part in first["loc"]) or "(the whole)"
+        if first["type"] == "extra_forbidden":
+            raise UserError(
+                f"{where}: unknown key {path!r}; "
+                + suggestion(str(first["loc"][-1]), _keys(model, first["loc"][:-1]))
+            ) from None
+        raise UserError(f"{where}: {path} = {first['input']!r}: {first['msg']}") from None
+
+
+def _keys(model: type[BaseModel], path: tuple[int | str, ...]) -> list[str]:
+    """Field names of the model that `path` leads to (of `model` itself where it cannot tell)."""
+    for part in path:
+        field = model.model_fields.get(str(part))
+        annotation = field.annotation if field else None
+        if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+            model = annotation
+    return list(model.model_fields)
