@@ -29,13 +29,13 @@ def mlp(
     ====================  =======================  =================================================
     SimCLR, 2 layers      d, d, 128                hidden_bias=False, last_bias=False,
                                                    last_batch_norm=True
-    SimCLR, 3 layers      d, 2048, 2048, 128       hidden_bias=False, last_bias=False,
+    SimCLR, 3 layers      d, d, d, 128             hidden_bias=False, last_bias=False,
                                                    last_batch_norm=True
     MoCo v2, InfoMin      d, d, 128                batch_norm=False
     BYOL, both            d, 4096, 256             last_bias=False
     Barlow Twins          d, 8192, 8192, 8192      hidden_bias=False, last_bias=False
     SwAV                  d, 2048, 128
-    SimSiam projector     d, 2048, 2048, 2048      hidden_bias=False, last_bias=False,
+    SimSiam projector     d, d, d, 2048            hidden_bias=False, last_bias=False,
                                                    last_batch_norm=True, last_affine=False
     SimSiam predictor     2048, 512, 2048          hidden_bias=False
     NNCLR projector       d, 2048, 2048, 256       hidden_bias=False, last_bias=False,
@@ -45,7 +45,8 @@ def mlp(
     ====================  =======================  =================================================
 
     SimCLR's last batch norm has a scale but no offset in the reference code; here it has both
-    (choice, as in lightly). MoCo v2's hidden width is the encoder's.
+    (choice, as in lightly). That code uses the same layers at both depths; whether the paper's
+    two-layer head had batch norm is (unverified).
 
     Args:
         dims: widths, input first, output last.

@@ -13,7 +13,8 @@ class ResNet(nn.Module):
     """A ResNet without classifier, scaled in all its channels.
 
     At ``width=1``, ``in_channels=3`` and more than 64 pixels it is torchvision's network: same
-    parameter names, same initialisation (He normal, fan-out), same features. CMC's network for one
+    parameter names, same initialisation (He normal, fan-out; the last batch norm of a block starts
+    at one, not zero), same features. CMC's network for one
     of two views ("v1") is ``width=0.5`` (MetAug's own ResNet is not published; choice).
 
     Stems, decided by ``image_size``:

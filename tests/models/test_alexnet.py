@@ -6,6 +6,13 @@ from metaug.models.alexnet import AlexNet
 from metaug.models.heads import linear_head
 
 
+@pytest.fixture(autouse=True)
+def seeded_weights():
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        yield
+
+
 def parameters(module):
     return sum(p.numel() for p in module.parameters())
 

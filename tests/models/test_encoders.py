@@ -45,7 +45,7 @@ def test_memory_format_changes_nothing(backbone):
 
 
 def test_unknown_backbone_is_one_line_with_a_suggestion():
-    with pytest.raises(UserError, match="unknown backbone 'resnet-18': did you mean 'resnet18'?"):
+    with pytest.raises(UserError, match=r"unknown backbone 'resnet-18': did you mean 'resnet18'\?"):
         build_encoder("resnet-18", 3)
     with pytest.raises(UserError, match="choose one of alexnet, resnet18, resnet50"):
         build_encoder("vit", 3)

@@ -4,6 +4,13 @@ import torch
 from metaug.models.generator import MAG
 
 
+@pytest.fixture(autouse=True)
+def seeded_weights():
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        yield
+
+
 def rows(n, width):
     return torch.randn(n, width, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
 

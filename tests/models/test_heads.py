@@ -1,3 +1,5 @@
+from functools import partial
+
 import pytest
 import torch
 from lightly.models.modules import heads as lightly
@@ -8,60 +10,78 @@ from metaug.models.heads import linear_head, mlp
 NO_BIAS = {"hidden_bias": False, "last_bias": False}
 
 
+@pytest.fixture(autouse=True)
+def seeded_weights():
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        yield
+
+
 def rows(n, width):
     return torch.randn(n, width, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
 
 
 @pytest.mark.parametrize(
-    "ours, reference",
+    "dims, options, independent",
     [
         pytest.param(
-            mlp((12, 10, 6), **NO_BIAS, last_batch_norm=True),
-            lightly.SimCLRProjectionHead(12, 10, 6),
+            (12, 10, 6),
+            dict(**NO_BIAS, last_batch_norm=True),
+            partial(lightly.SimCLRProjectionHead, 12, 10, 6),
             id="simclr-2-layers",
         ),
         pytest.param(
-            mlp((12, 10, 10, 6), **NO_BIAS, last_batch_norm=True),
-            lightly.SimCLRProjectionHead(12, 10, 6, num_layers=3),
+            (12, 10, 10, 6),
+            dict(**NO_BIAS, last_batch_norm=True),
+            partial(lightly.SimCLRProjectionHead, 12, 10, 6, num_layers=3),
             id="simclr-3-layers",
         ),
         pytest.param(
-            mlp((12, 10, 6), batch_norm=False), lightly.MoCoProjectionHead(12, 10, 6), id="moco-v2"
+            (12, 10, 6),
+            {"batch_norm": False},
+            partial(lightly.MoCoProjectionHead, 12, 10, 6),
+            id="moco-v2",
         ),
         pytest.param(
-            mlp((12, 10, 10, 6), hidden_bias=False),
-            lightly.BarlowTwinsProjectionHead(12, 10, 6),
+            (12, 10, 10, 6),
+            {"hidden_bias": False},
+            partial(lightly.BarlowTwinsProjectionHead, 12, 10, 6),
             id="barlow-twins-but-for-the-last-bias",
         ),
         pytest.param(
-            mlp((12, 10, 6), hidden_bias=False),
-            lightly.SwaVProjectionHead(12, 10, 6),
+            (12, 10, 6),
+            {"hidden_bias": False},
+            partial(lightly.SwaVProjectionHead, 12, 10, 6),
             id="swav-but-for-the-hidden-bias",
         ),
         pytest.param(
-            mlp((12, 10, 10, 6), **NO_BIAS, last_batch_norm=True, last_affine=False),
-            lightly.SimSiamProjectionHead(12, 10, 6),
+            (12, 10, 10, 6),
+            dict(**NO_BIAS, last_batch_norm=True, last_affine=False),
+            partial(lightly.SimSiamProjectionHead, 12, 10, 6),
             id="simsiam-projector",
         ),
         pytest.param(
-            mlp((12, 10, 6), hidden_bias=False),
-            lightly.SimSiamPredictionHead(12, 10, 6),
+            (12, 10, 6),
+            {"hidden_bias": False},
+            partial(lightly.SimSiamPredictionHead, 12, 10, 6),
             id="simsiam-predictor",
         ),
         pytest.param(
-            mlp((12, 10, 10, 6), **NO_BIAS, last_batch_norm=True),
-            lightly.NNCLRProjectionHead(12, 10, 6),
+            (12, 10, 10, 6),
+            dict(**NO_BIAS, last_batch_norm=True),
+            partial(lightly.NNCLRProjectionHead, 12, 10, 6),
             id="nnclr-projector",
         ),
         pytest.param(
-            mlp((12, 10, 6), hidden_bias=False),
-            lightly.NNCLRPredictionHead(12, 10, 6),
+            (12, 10, 6),
+            {"hidden_bias": False},
+            partial(lightly.NNCLRPredictionHead, 12, 10, 6),
             id="nnclr-predictor",
         ),
     ],
 )
-def test_equals_lightlys_head_with_the_same_weights(ours, reference):
-    ours, reference = ours.double(), reference.double()
+def test_equals_lightlys_head_with_the_same_weights(dims, options, independent):
+    ours, reference = mlp(dims, **options).double(), independent().double()
     weights = list(ours.state_dict().values())
     names = list(reference.state_dict())
     assert len(weights) == len(names)
