@@ -1,0 +1,95 @@
+"""CMC (Tian et al. 2019): contrastive multiview coding with memory banks, MetAug's base method."""
+
+from itertools import permutations
+
+import torch
+from pydantic import Field
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from metaug.errors import UserError
+from metaug.memory_bank import MemoryBank
+from metaug.method import Batch, DataShape, Method
+from metaug.models.heads import linear_head
+from metaug.spec import Frozen, TrialSpec
+
+
+def cmc_loss(anchor: Tensor, positive: Tensor, negatives: Tensor, temperature: float) -> Tensor:
+    """Softmax form of the CMC loss for one direction (HobbitLong/CMC: NCE/NCECriterion.py).
+
+    Args:
+        anchor: embeddings of one view, (N, D), not yet normalised.
+        positive: the other view's memory bank row of each image, (N, D).
+        negatives: other rows of that bank, (K, D) shared by the batch or (N, K, D).
+        temperature: > 0.
+
+    Returns:
+        Mean over the batch of -log softmax, a scalar; ln(K + 1) where all scores are equal.
+    """
+    anchor, positive, negatives = (F.normalize(t, dim=-1) for t in (anchor, positive, negatives))
+    own = (anchor * positive).sum(1, keepdim=True)
+    others = anchor @ negatives.T if negatives.ndim == 2 else torch.einsum(
+        "nd,nkd->nk", anchor, negatives
+    )
+    logits = torch.cat([own, others], 1) / temperature
+    return F.cross_entropy(logits, logits.new_zeros(len(logits), dtype=torch.long))
+
+
+class CMC(Method):
+    """CMC over the full graph of its views, softmax form.
+
+    The views are MetAug's three (choice: the paper speaks of "the same encoders"; CMC's own two
+    are `views: [l, ab]`). The softmax form is used because the NCE form's one-shot normaliser is
+    unusable on small data sets (sheet, section 2.9).
+    """
+
+    name = "cmc"
+    default_views = ("rgb", "l", "ab")
+    crops = 1
+
+    class Hyper(Frozen):
+        """Hyper-parameters of CMC."""
+
+        temperature: float = Field(0.07, gt=0)
+        negatives: int = Field(4096, ge=1)
+        feature_dim: int = Field(128, ge=1)
+        bank_momentum: float = Field(0.5, ge=0, le=1)
+
+    @classmethod
+    def check(cls, spec: TrialSpec) -> None:
+        if len(spec.views) < 2:
+            raise UserError(f"{spec.method} contrasts views: give it at least two, not {spec.views}")
+
+    def __init__(self, spec: TrialSpec, data: DataShape) -> None:
+        super().__init__(spec, data)
+        dim = self.hyper.feature_dim
+        self.projectors = nn.ModuleDict(
+            {view: linear_head(self.out_features, dim) for view in spec.views}
+        )
+        self.bank = MemoryBank(spec.views, data.images, dim, self.hyper.bank_momentum)
+
+    def training_step(self, batch: Batch) -> tuple[Tensor, dict[str, Tensor | float]]:
+        views = batch.views(self.spec.views)
+        with self.autocast():
+            hidden = {view: self.encoders[view](x) for view, x in views.items()}
+        features = {
+            view: F.normalize(self.projectors[view](h.float()), dim=1) for view, h in hidden.items()
+        }
+        drawn = self.bank.draw(self.hyper.negatives, batch.generator)
+        loss = torch.stack(
+            [
+                self.direction_loss(
+                    features[anchor],
+                    self.bank.read(target, batch.index),
+                    self.bank.read(target, drawn),
+                )
+                for anchor, target in permutations(self.spec.views, 2)
+            ]
+        ).sum()
+        for view, z in features.items():
+            self.bank.update(view, batch.index, z.detach())
+        return loss, {}
+
+    def direction_loss(self, anchor: Tensor, positive: Tensor, negatives: Tensor) -> Tensor:
+        """Loss of one ordered pair of views, a scalar."""
+        return cmc_loss(anchor, positive, negatives, self.hyper.temperature)

@@ -1,0 +1,79 @@
+"""The evaluation protocol `linear_v1`: every number of a trial, as rows of the tidy frame."""
+
+import torch
+
+from metaug.data.arrays import Split
+from metaug.data.augment import Augmentation
+from metaug.evaluation.features import cache_features, spread
+from metaug.evaluation.knn import knn_accuracy
+from metaug.evaluation.linear_probe import linear_probe
+from metaug.method import Method
+from metaug.spec import TrialSpec
+from metaug.training.loop import TrainingSet
+from metaug.training.seeds import generator, trial_seed
+
+SPREAD_IMAGES = 512
+"""Test images that `spread` sees."""
+
+SUMMARY_IMAGES = 500
+"""Test images that `Method.summaries` sees."""
+
+Row = dict[str, str | float]
+
+
+def evaluate(
+    method: Method,
+    spec: TrialSpec,
+    trial: int,
+    train: TrainingSet,
+    test: Split,
+    device: torch.device,
+) -> list[Row]:
+    """Probe every read-out of a trained method on the whole test split.
+
+    Returns:
+        Rows with `probe`, `setting`, `metric` and `value`: the linear probe's accuracies,
+        `knn_top1` and the spread of the representation for each read-out; and the method's own
+        summaries with an empty probe.
+    """
+    method.eval()
+    seed = trial_seed(spec, trial)
+    plain = Augmentation("none", spec.image_size)
+    test_features = cache_features(method, test.images, device, plain, generator(seed, "test"))
+    test_labels = torch.from_numpy(test.labels)
+    copies = [cache_features(method, train.images, device, plain, generator(seed, "train"))]
+    if spec.probe.augmented_copies:
+        augmentation = Augmentation(spec.augmentation[0], spec.image_size)
+        copies = [
+            cache_features(method, train.images, device, augmentation, generator(seed, "copy", i))
+            for i in range(spec.probe.augmented_copies)
+        ]
+    rows: list[Row] = []
+    for readout, features in test_features.items():
+        probe, _, setting = readout.partition(";")
+        training = [(copy[readout], train.labels) for copy in copies]
+        numbers = linear_probe(
+            training,
+            (features, test_labels),
+            train.classes,
+            spec.probe,
+            generator(seed, "probe", readout),
+            device,
+        )
+        numbers["knn_top1"] = knn_accuracy(
+            training[0], (features, test_labels), train.classes, spec.probe.neighbours
+        )
+        numbers |= spread(features[:SPREAD_IMAGES])
+        rows += [
+            {"probe": probe, "setting": setting, "metric": metric, "value": value}
+            for metric, value in numbers.items()
+        ]
+    with torch.no_grad():
+        images = torch.from_numpy(test.images[:SUMMARY_IMAGES]).to(device).permute(0, 3, 1, 2)
+        source = generator(seed, "summaries")
+        for setting, numbers in method.summaries(plain(images, source), source).items():
+            rows += [
+                {"probe": "", "setting": setting, "metric": metric, "value": value}
+                for metric, value in numbers.items()
+            ]
+    return rows

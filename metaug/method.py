@@ -1,0 +1,234 @@
+"""The interface every method implements, and the registry that finds methods by name."""
+
+import importlib
+import pkgutil
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cache
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor, nn, optim
+
+from metaug.data.augment import Augmentation
+from metaug.data.views import VIEWS, make_views
+from metaug.errors import UserError
+from metaug.models import build_encoder
+from metaug.optimizers import build_optimizer
+from metaug.spec import Frozen, TrialSpec, suggestion, validated
+
+METHOD_PACKAGES = ("metaug.algorithm", "baselines")
+"""Where methods are looked for; a new file in `baselines` is found by itself."""
+
+
+@dataclass(frozen=True)
+class DataShape:
+    """What a method may know of its training data: the number of images and of classes."""
+
+    images: int
+    classes: int
+
+
+@dataclass(frozen=True)
+class Batch:
+    """One step's input.
+
+    Attributes:
+        crops: augmented copies of the images, each (N, 3, S, S), RGB in [0, 1], channels-last.
+        index: position of each image in the training subset, (N,) int64.
+        labels: class of each image, (N,) int64.
+        epoch: number of the epoch, from 0.
+        pass_index: which of the epoch's `Method.passes` passes over the data this is.
+        step: number of the step in the whole training, from 0.
+        progress: share of the training that is done, in [0, 1).
+        generator: source of every random draw of this step (on the CPU).
+    """
+
+    crops: tuple[Tensor, ...]
+    index: Tensor
+    labels: Tensor
+    epoch: int
+    pass_index: int
+    step: int
+    progress: float
+    generator: torch.Generator
+
+    def views(self, names: tuple[str, ...], crop: int = 0) -> dict[str, Tensor]:
+        """Normalised colour views of one crop."""
+        return make_views(self.crops[crop], names)
+
+
+class Method(nn.Module):
+    """A way to train encoders. A subclass in its own file is all that a new method needs.
+
+    A subclass sets the class variables, builds its heads in `__init__` and returns a loss from
+    `training_step`. Modules may use the global random state while they are built (the caller seeds
+    and restores it); afterwards every draw comes from `Batch.generator`.
+
+    Class variables:
+        name: the name in configs, tables and the tidy frame.
+        version: raised when a change of the method changes its numbers (golden tests ask for it).
+        default_views: colour views, one encoder each; a spec may name others.
+        crops: number of augmented copies of each image.
+        passes: passes over the data in one epoch.
+        trained: false for a method without training.
+        defaults: fields of the spec that this method changes from the scale's.
+        presets: named sets of changes of the spec; `own` is the method's published recipe.
+        Hyper: its hyper-parameters with defaults.
+    """
+
+    name: ClassVar[str]
+    version: ClassVar[int] = 1
+    default_views: ClassVar[tuple[str, ...]] = ("rgb",)
+    crops: ClassVar[int] = 2
+    passes: int = 1
+    trained: ClassVar[bool] = True
+    defaults: ClassVar[Mapping[str, Any]] = {}
+    presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {}
+    optimizers: dict[str, optim.Optimizer]
+    mixed_precision: bool = False
+
+    class Hyper(Frozen):
+        """Hyper-parameters of the method; none unless a subclass says so."""
+
+    @classmethod
+    def views_of(cls, hyper: Any) -> tuple[str, ...]:
+        """The views the method takes when the spec names none."""
+        return cls.default_views
+
+    @classmethod
+    def check(cls, spec: TrialSpec) -> None:
+        """Refuse, with a `UserError`, a spec that contradicts itself. Called with the grid."""
+
+    def __init__(self, spec: TrialSpec, data: DataShape) -> None:
+        super().__init__()
+        self.spec = spec
+        self.data = data
+        self.hyper: Any = validated(self.Hyper, spec.hyper, f"{spec.method}: hyper-parameters")
+        width = spec.width * (spec.view_width if len(spec.views) > 1 else 1)
+        self.encoders = nn.ModuleDict(
+            {
+                view: build_encoder(spec.backbone, VIEWS[view], width, spec.image_size)
+                for view in spec.views
+            }
+        )
+        recipes = spec.augmentation * (self.crops if len(spec.augmentation) == 1 else 1)
+        self.augmentations = tuple(Augmentation(recipe, spec.image_size) for recipe in recipes)
+
+    @property
+    def encoder(self) -> nn.Module:
+        """The encoder of a method with one view."""
+        (encoder,) = self.encoders.values()
+        return encoder
+
+    @property
+    def out_features(self) -> int:
+        """Width of one encoder's last representation."""
+        return int(next(iter(self.encoders.values())).out_features)
+
+    def encode(self, images: Tensor) -> Tensor:
+        """Representation (N, out_features) of RGB crops by the encoder of a one-view method."""
+        (view,) = self.spec.views
+        with self.autocast():
+            features = self.encoder(make_views(images, (view,))[view])
+        return features.float()
+
+    def autocast(self) -> torch.autocast:
+        """bfloat16 where mixed precision is on; meant for encoders alone, losses stay float32."""
+        device = next(self.parameters()).device.type
+        return torch.autocast(device, torch.bfloat16, enabled=self.mixed_precision)
+
+    def augment(self, images: Tensor, generator: torch.Generator) -> tuple[Tensor, ...]:
+        """The crops of a batch of uint8 images (N, 3, H, W): `self.crops` independent ones."""
+        return tuple(augmentation(images, generator) for augmentation in self.augmentations)
+
+    def build_optimizers(self) -> dict[str, optim.Optimizer]:
+        """Optimisers by name; called once, when the method is on its device."""
+        trainable = [p for p in self.parameters() if p.requires_grad]
+        return {"encoder": build_optimizer(trainable, self.spec)} if trainable else {}
+
+    def training_step(self, batch: Batch) -> tuple[Tensor, dict[str, Tensor | float]]:
+        """The loss of a batch, a scalar, and further quantities to log."""
+        raise TypeError(f"{type(self).__name__} defines neither training_step nor update")
+
+    def before_step(self, batch: Batch) -> None:
+        """Called between the backward pass and the optimiser's step."""
+
+    def after_step(self, batch: Batch) -> None:
+        """Called after the optimiser's step: moving averages, queues."""
+
+    def update(self, batch: Batch) -> dict[str, Tensor | float]:
+        """One step of training; returns what is logged, `loss` among it."""
+        optimizer = self.optimizers["encoder"]
+        loss, logs = self.training_step(batch)
+        optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        self.before_step(batch)
+        optimizer.step()
+        self.after_step(batch)
+        return {"loss": loss.detach(), **logs}
+
+    def representation(self, images: Tensor) -> dict[str, Tensor]:
+        """What is probed: for each read-out the representation of RGB images, (N, D).
+
+        A key is a probe (`conv`, `fc`, `pool`), optionally followed by `;` and a setting of the
+        tidy frame (`conv;features=with_augmented`). Views are concatenated layer by layer.
+        Called in eval mode without gradient.
+        """
+        views = make_views(images, self.spec.views)
+        layers = [self.encoders[view].layers(views[view]) for view in self.spec.views]
+        return {name: torch.cat([layer[name] for layer in layers], 1) for name in layers[0]}
+
+    def summaries(self, images: Tensor, generator: torch.Generator) -> dict[str, dict[str, float]]:
+        """Further numbers of the trained method for the tidy frame, by setting and metric.
+
+        Called once, in eval mode without gradient, with test images (N, 3, S, S) in [0, 1].
+        """
+        return {}
+
+
+@cache
+def registered_methods() -> dict[str, type[Method]]:
+    """Every method by name: all `Method` subclasses of `METHOD_PACKAGES` that have a name."""
+    modules = []
+    for package in METHOD_PACKAGES:
+        module = importlib.import_module(package)
+        modules.append(module)
+        for info in pkgutil.iter_modules(getattr(module, "__path__", [])):
+            modules.append(importlib.import_module(f"{package}.{info.name}"))
+    methods: dict[str, type[Method]] = {}
+    for module in modules:
+        for value in vars(module).values():
+            if (
+                isinstance(value, type)
+                and issubclass(value, Method)
+                and value.__module__ == module.__name__
+                and "name" in vars(value)
+            ):
+                if value.name in methods:
+                    raise TypeError(f"two methods are called {value.name!r}")
+                methods[value.name] = value
+    return dict(sorted(methods.items()))
+
+
+def find_method(name: str) -> type[Method]:
+    """The method called `name`.
+
+    Raises:
+        UserError: there is none; suggests the closest name.
+    """
+    methods = registered_methods()
+    if name not in methods:
+        raise UserError(f"unknown method {name!r}; {suggestion(name, methods)}")
+    return methods[name]
+
+
+def build_method(spec: TrialSpec, data: DataShape, seed: int) -> Method:
+    """Build the method of a spec with weights that depend on `seed` alone.
+
+    The global random state is put back as it was.
+    """
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        method = find_method(spec.method)(spec, data)
+    return method.to(memory_format=torch.channels_last)

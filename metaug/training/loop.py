@@ -1,0 +1,233 @@
+"""The training loop of one trial."""
+
+import math
+import time
+from collections import defaultdict
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.utils.tensorboard import SummaryWriter
+from tqdm import tqdm
+
+from metaug.data.arrays import Split, balanced_subset
+from metaug.errors import UserError
+from metaug.method import Batch, DataShape, Method, build_method
+from metaug.optimizers import rate_factor, set_rate_factor
+from metaug.spec import TrialSpec
+from metaug.training.checkpoint import load_checkpoint, save_checkpoint
+from metaug.training.seeds import derive_seed, epoch_order, generator, subset_generator, trial_seed
+
+CHECKPOINT = "checkpoint.safetensors"
+
+
+@dataclass(frozen=True)
+class Runtime:
+    """How a training is run; nothing here changes its numbers on one machine.
+
+    Attributes:
+        device: `cpu`, `cuda`, `cuda:1`, ...; see `choose_device`.
+        mixed_precision: bfloat16 autocast of the encoders (CUDA only).
+        checkpoint_seconds: least time between two checkpoints; 0: after every step.
+        progress: show a progress bar where stderr is a terminal.
+        tensorboard: folder for TensorBoard events, or None.
+    """
+
+    device: torch.device
+    mixed_precision: bool = False
+    checkpoint_seconds: float = 60.0
+    progress: bool = True
+    tensorboard: Path | None = None
+
+
+@dataclass(frozen=True)
+class TrainingSet:
+    """The training images of one trial: a class-balanced subset of a split."""
+
+    images: np.ndarray
+    labels: Tensor
+    classes: int
+
+    @classmethod
+    def of(cls, split: Split, spec: TrialSpec, trial: int, classes: int) -> "TrainingSet":
+        """The subset of trial `trial`: the same for all methods."""
+        if spec.train_images is None:
+            return cls(split.images, torch.from_numpy(split.labels), classes)
+        rows = balanced_subset(split.labels, spec.train_images, subset_generator(trial))
+        return cls(split.images[rows], torch.from_numpy(split.labels[rows]), classes)
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def batch(self, rows: Tensor, device: torch.device) -> Tensor:
+        """Images `rows` as uint8 (N, 3, H, W), channels-last."""
+        images = torch.from_numpy(self.images[rows.numpy()])
+        return images.to(device, non_blocking=True).permute(0, 3, 1, 2)
+
+
+def choose_device(name: str) -> torch.device:
+    """`auto` is CUDA where there is one, else the CPU.
+
+    Raises:
+        UserError: the name is none of a device, or there is no such device here.
+    """
+    if name == "auto":
+        name = "cuda" if torch.cuda.is_available() else "cpu"
+    try:
+        device = torch.device(name)
+        torch.empty(0, device=device)
+    except (RuntimeError, AssertionError, NotImplementedError):
+        raise UserError(f"device {name!r} is not available here; try device=auto") from None
+    return device
+
+
+def train(
+    spec: TrialSpec, trial: int, data: TrainingSet, folder: Path, runtime: Runtime
+) -> tuple[Method, list[dict[str, float]]]:
+    """Train the method of `spec` on `data`, resuming from a checkpoint in `folder` if there is one.
+
+    A resumed training ends with exactly the numbers of an undisturbed one.
+
+    Returns:
+        The trained method and its learning curve: for each epoch the mean of what was logged.
+
+    Raises:
+        UserError: a loss is not finite (names trial and step), or the data are fewer than a batch.
+    """
+    seed = trial_seed(spec, trial)
+    method = build_method(spec, DataShape(len(data), data.classes), derive_seed(seed, "weights"))
+    method.to(runtime.device).train()
+    if not method.trained or spec.epochs == 0:
+        return method, []
+    if len(data) < spec.batch_size:
+        raise UserError(
+            f"{spec}: {len(data)} training images are fewer than a batch of {spec.batch_size}; "
+            "lower batch_size or raise train_images"
+        )
+    method.mixed_precision = runtime.mixed_precision
+    method.optimizers = method.build_optimizers()
+    steps_per_pass = len(data) // spec.batch_size
+    steps_per_epoch = steps_per_pass * method.passes
+    total = steps_per_epoch * spec.epochs
+
+    checkpoint = folder / CHECKPOINT
+    state = _resume(checkpoint, method, spec, trial)
+    curve: list[dict[str, float]] = state["curve"]
+    sums = defaultdict(float, state["sums"])
+    counts = defaultdict(int, state["counts"])
+    writer = SummaryWriter(runtime.tensorboard) if runtime.tensorboard else None
+    saved = time.monotonic()
+    bar = tqdm(
+        total=total,
+        initial=state["step"],
+        desc=f"{spec.method} {spec.dataset} trial {trial}",
+        unit="step",
+        disable=None if runtime.progress else True,
+        leave=False,
+    )
+    order: Tensor | None = None
+    for step in range(state["step"], total):
+        epoch, within = divmod(step, steps_per_epoch)
+        pass_index, position = divmod(within, steps_per_pass)
+        if order is None or position == 0:
+            order = epoch_order(trial, epoch, pass_index, len(data))
+        rows = order[position * spec.batch_size : (position + 1) * spec.batch_size]
+        batch = _batch(method, data, rows, seed, step, epoch, pass_index, step / total, runtime)
+        for optimizer in method.optimizers.values():
+            set_rate_factor(optimizer, rate_factor(spec, step / total))
+        for key, value in _numbers(method.update(batch)).items():
+            if not math.isfinite(value):
+                raise UserError(
+                    f"{spec}: {key} is {value} at step {step} (epoch {epoch}) of trial {trial}; "
+                    "lower learning_rate, or look at the learning curve"
+                )
+            sums[key] += value
+            counts[key] += 1
+        bar.update()
+        if within == steps_per_epoch - 1:
+            means = {key: sums[key] / counts[key] for key in sums}
+            curve.append({"epoch": epoch, **means})
+            bar.set_postfix({key: f"{value:.4g}" for key, value in list(means.items())[:1]})
+            sums.clear()
+            counts.clear()
+            if writer:
+                for key, value in means.items():
+                    writer.add_scalar(key, value, epoch)
+        if step + 1 < total and time.monotonic() - saved >= runtime.checkpoint_seconds:
+            _save(checkpoint, method, spec, trial, step + 1, curve, sums, counts)
+            saved = time.monotonic()
+    bar.close()
+    if writer:
+        writer.close()
+    return method, curve
+
+
+def _batch(
+    method: Method,
+    data: TrainingSet,
+    rows: Tensor,
+    seed: int,
+    step: int,
+    epoch: int,
+    pass_index: int,
+    progress: float,
+    runtime: Runtime,
+) -> Batch:
+    source = generator(seed, "step", step)
+    crops = method.augment(data.batch(rows, runtime.device), source)
+    return Batch(
+        crops=crops,
+        index=rows.to(runtime.device),
+        labels=data.labels[rows].to(runtime.device),
+        epoch=epoch,
+        pass_index=pass_index,
+        step=step,
+        progress=progress,
+        generator=source,
+    )
+
+
+def _numbers(logs: Mapping[str, Tensor | float]) -> dict[str, float]:
+    return {key: float(value) for key, value in logs.items()}
+
+
+def _save(
+    path: Path,
+    method: Method,
+    spec: TrialSpec,
+    trial: int,
+    step: int,
+    curve: list[dict[str, float]],
+    sums: Mapping[str, float],
+    counts: Mapping[str, int],
+) -> None:
+    save_checkpoint(
+        path,
+        {
+            "spec": spec.hash,
+            "trial": trial,
+            "step": step,
+            "curve": curve,
+            "sums": dict(sums),
+            "counts": dict(counts),
+            "method": dict(method.state_dict()),
+            "optimizers": {n: o.state_dict() for n, o in method.optimizers.items()},
+        },
+    )
+
+
+def _resume(path: Path, method: Method, spec: TrialSpec, trial: int) -> dict[str, Any]:
+    """Load the checkpoint into method and optimisers; a fresh start where there is none."""
+    if not path.exists():
+        return {"step": 0, "curve": [], "sums": {}, "counts": {}}
+    state = load_checkpoint(path, next(method.parameters()).device)
+    if (state["spec"], state["trial"]) != (spec.hash, trial):
+        raise UserError(f"checkpoint {path} belongs to another training; delete it")
+    method.load_state_dict(state["method"])
+    for name, optimizer in method.optimizers.items():
+        optimizer.load_state_dict(state["optimizers"][name])
+    return state

@@ -1,0 +1,26 @@
+# One job trains all trials of a spec (or of a part of them: trials_per_job). `update` keeps
+# Snakemake from deleting the valid records of a spec of which one is missing.
+for part, trials in enumerate(PLAN.parts):
+
+    rule:
+        name:
+            f"train_{part}"
+        input:
+            lambda wildcards: PLAN.data_folder(wildcards.spec) / "manifest.json",
+        output:
+            update(
+                expand(RESULTS + "/trials/{{spec}}/trial_{t:03d}.json", t=trials),
+            ),
+        params:
+            trials=list(trials),
+        threads: PLAN.config.threads_per_job
+        resources:
+            gpu=1,
+        log:
+            f"logs/{SCALE}/train/{{spec}}_{part}.log",
+        benchmark:
+            f"logs/{SCALE}/train/{{spec}}_{part}.tsv"
+        conda:
+            "../../environment.yml"
+        script:
+            "../scripts/train.py"
