@@ -1,0 +1,53 @@
+"""The data sets by name: how many classes, how large the images, where they are looked for.
+
+Where they can be obtained (all but the first go into one folder, `data_root`):
+
+* `digits_m`: nowhere; it is made on the spot (`metaug.data.digits_m`).
+* `cifar10`, `cifar100`: <https://www.cs.toronto.edu/~kriz/cifar.html>; torchvision downloads them.
+* `stl10`: <https://cs.stanford.edu/~acoates/stl10/>; torchvision downloads it (2.6 GB).
+* `tiny_imagenet`: <http://cs231n.stanford.edu/tiny-imagenet-200.zip>, unpacked in `data_root`; the
+  folder works as it is.
+* `imagenet`: <https://image-net.org/download.php> (ILSVRC 2012, asks for an account), sorted into
+  `imagenet/train/<class>/` and `imagenet/val/<class>/`. A subset with fewer classes works as well,
+  e.g. Imagenette, <https://github.com/fastai/imagenette>.
+
+`metaug.data.sources` says which layouts are understood.
+"""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """What is known of a data set before any file is read.
+
+    Attributes:
+        name: its name everywhere in the project.
+        classes: number of classes of the whole data set; a source may hold fewer.
+        image_size: side of its images in pixels; for `imagenet`, whose images differ in size, the
+            side customarily trained on.
+        folders: names of its folder under `data_root`, in the order in which they are tried.
+        test_splits: names of its test split, in the order in which they are tried.
+    """
+
+    name: str
+    classes: int
+    image_size: int
+    folders: tuple[str, ...]
+    test_splits: tuple[str, ...] = ("test", "val", "valid", "validation")
+
+
+# The official test splits of the ImageNet family have no labels: its `val` is what papers test on.
+_VAL_FIRST = ("val", "valid", "validation", "test")
+
+DATASETS: dict[str, Dataset] = {
+    dataset.name: dataset
+    for dataset in (
+        Dataset("digits_m", 10, 32, ()),
+        Dataset("cifar10", 10, 32, ("cifar10",)),
+        Dataset("cifar100", 100, 32, ("cifar100",)),
+        Dataset("stl10", 10, 96, ("stl10",)),
+        Dataset("tiny_imagenet", 200, 64, ("tiny-imagenet-200", "tiny_imagenet"), _VAL_FIRST),
+        Dataset("imagenet", 1000, 224, ("imagenet",), _VAL_FIRST),
+    )
+}
