@@ -1,0 +1,67 @@
+"""How methods, data sets and scales are called in front of readers."""
+
+# The paper's wording; ‡ (halved parameters) is its mark for encoders of half width, one per view.
+METHOD_NAMES = {
+    "supervised": "Fully supervised",
+    "bigan": "BiGAN",
+    "nat": "NAT",
+    "dim": "DIM",
+    "splitbrain": "SplitBrain ‡",
+    "cpc_v2": "CPC v2",
+    "swav": "SwAV",
+    "simclr": "SimCLR",
+    "cmc": "CMC ‡",
+    "moco": "MoCo",
+    "simsiam": "SimSiam",
+    "infomin": "InfoMin Aug.",
+    "byol": "BYOL",
+    "barlow_twins": "Barlow Twins",
+    "nnclr": "NNCLR",
+    "dacl": "DACL",
+    "looc": "LooC",
+    "simclr_debiased": "SimCLR + Debiased",
+    "simclr_hard": "SimCLR + Hard",
+    "cmc_debiased": "CMC ‡ + Debiased",
+    "cmc_hard": "CMC ‡ + Hard",
+    "swav_hard": "SwAV + Hard",
+    "cmc_randaugment": "CMC ‡ + RandAugment",
+    "metaug_oucl": "MetAug (only OUCL) ‡",
+    "metaug_mag": "MetAug (only MAG) ‡",
+    "metaug": "MetAug ‡",
+    "metaug_nnclr": "MetAug*",
+    "metaug_randaugment": "MetAug ‡ + RandAugment",
+    "random": "Random (untrained)",
+}
+
+DATASET_NAMES = {
+    "digits_m": "Digits-M",
+    "cifar10": "CIFAR-10",
+    "cifar100": "CIFAR-100",
+    "stl10": "STL-10",
+    "tiny_imagenet": "Tiny ImageNet",
+    "imagenet": "ImageNet",
+    "average": "Average",
+}
+
+# A scale is never mistaken for another: this goes into every caption and plot title.
+SCALE_NOTES = {
+    "smoke": "Scale: smoke. A check of the plumbing; these numbers are not the paper's result.",
+    "lite": "Scale: lite. Reduced data and training; these numbers are not the paper's result.",
+    "full": "Scale: full. The paper's protocol.",
+}
+
+NOT_RANKED = ("supervised", "random")  # every other method is self-supervised and trained
+
+
+def method_name(method: str, halved: bool = True) -> str:
+    """Display name of a method; `halved=False` leaves ‡ out (ResNets are not halved).
+
+    A method the paper does not know is called by its own name.
+    """
+    name = METHOD_NAMES.get(method, method)
+    return name if halved else name.replace(" ‡", "")
+
+
+def dataset_name(dataset: str) -> str:
+    """Display name of a data set; one the paper does not know is called by its own name."""
+    return DATASET_NAMES.get(dataset, dataset)
