@@ -1,0 +1,332 @@
+"""One table of the paper, and its four forms: CSV, Markdown, LaTeX and HTML.
+
+A cell is ours (mean ± half-width of the 95 % interval) with the published value in small type
+beside it, in Markdown and HTML also the difference. The best of our ranked rows is bold, the best
+published one underlined.
+"""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import groupby
+from pathlib import Path
+
+import jinja2
+import pandas as pd
+
+from metaug.files import atomic_path, atomic_write_text
+from metaug.reporting.names import NOT_RANKED, SCALE_NOTES, method_name
+from metaug.reporting.statistics import Interval
+
+NAN = float("nan")
+DASH = "—"
+
+
+@dataclass(frozen=True)
+class Cell:
+    """Ours, and what the paper prints; nan where there is nothing.
+
+    `Cell(cell(frame, ...), *published_value(...))` makes one from the frame and the paper.
+    """
+
+    ours: Interval
+    published: float = NAN
+    published_ci95: float = NAN
+    quoted: bool = False  # the paper took its number from elsewhere
+
+
+NOT_RUN = Cell(Interval(NAN, NAN, 0))
+
+
+@dataclass(frozen=True)
+class Row:
+    """`name` is for machines (unique), `labels` one text per stub column, for readers.
+
+    `ranked`: the row takes part in the choice of the best.
+    """
+
+    name: str
+    labels: tuple[str, ...]
+    ranked: bool = True
+
+
+def method_row(method: str, halved: bool = True) -> Row:
+    """The row of a method; trained self-supervised methods are ranked. `halved`: mark with ‡."""
+    return Row(method, (method_name(method, halved),), method not in NOT_RANKED)
+
+
+@dataclass(frozen=True)
+class Column:
+    """`name` is for machines (unique, e.g. cifar10_conv); `header` for readers, outermost first.
+
+    Equal neighbouring headers of a level are joined into one.
+    """
+
+    name: str
+    header: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table of results.
+
+    `title` is e.g. "Table 1"; LaTeX does without it, for it numbers its tables itself.
+    `cells` is keyed by (row name, column name); what it leaves out was not run and is not printed
+    in the paper. `stub` heads the columns of row labels. `digits` is the number of decimals, as in
+    the paper's table.
+
+    Raises:
+        ValueError: two rows or columns of one name, a cell outside the table, labels or headers
+            of unequal depth, an unknown scale.
+    """
+
+    title: str
+    caption: str
+    scale: str
+    rows: tuple[Row, ...]
+    columns: tuple[Column, ...]
+    cells: Mapping[tuple[str, str], Cell]
+    footnotes: tuple[str, ...] = ()
+    stub: tuple[str, ...] = ("Method",)
+    digits: int = 2
+
+    def __post_init__(self) -> None:
+        row_names = [row.name for row in self.rows]
+        column_names = [column.name for column in self.columns]
+        for names in (row_names, column_names):
+            if len(set(names)) < len(names):
+                raise ValueError(f"a name occurs twice: {', '.join(names)}")
+        for row_name, column_name in self.cells:
+            if row_name not in row_names or column_name not in column_names:
+                raise ValueError(f"no place in the table for the cell {row_name}, {column_name}")
+        if any(len(row.labels) != len(self.stub) for row in self.rows):
+            raise ValueError(f"each row needs one label for each of {self.stub}")
+        if len({len(column.header) for column in self.columns}) > 1:
+            raise ValueError("all columns need headers of the same depth")
+        if self.scale not in SCALE_NOTES:
+            raise ValueError(f"unknown scale {self.scale!r}")
+
+    def cell(self, row: Row, column: Column) -> Cell:
+        return self.cells.get((row.name, column.name), NOT_RUN)
+
+    def best(self, column: Column) -> set[str]:
+        """Names of the ranked rows with our highest mean; all that are equal as printed."""
+        return self._highest({row.name: self.cell(row, column).ours.mean for row in self._ranked()})
+
+    def published_best(self, column: Column) -> set[str]:
+        """Names of the ranked rows with the highest published value."""
+        return self._highest({row.name: self.cell(row, column).published for row in self._ranked()})
+
+    def common_n(self) -> int | None:
+        """The number of trials if it is the same in all cells that were run; 0 if none was."""
+        counts = {cell.ours.n for cell in self.cells.values() if cell.ours.n}
+        return None if len(counts) > 1 else max(counts, default=0)
+
+    def full_caption(self) -> str:
+        """The caption with the scale and the number of trials."""
+        n = self.common_n()
+        trials = {None: "The number of trials n is given in each cell.", 0: "No cell has been run."}
+        each = f"Every cell run: n = {n} trial{'' if n == 1 else 's'}."
+        return f"{self.caption} {SCALE_NOTES[self.scale]} {trials.get(n, each)}"
+
+    def notes(self) -> list[str]:
+        """The legend of the marks that occur, then the table's own footnotes."""
+        cells = list(self.cells.values())
+        labels = " ".join(label for row in self.rows for label in row.labels)
+        printed = any(not math.isnan(cell.published) for cell in cells)
+        not_run = any(
+            not self.cell(row, column).ours.n for row in self.rows for column in self.columns
+        )
+        legend = {
+            "Ours: mean ± half-width of the 95 % t-interval over trials (one trial has none). "
+            "Bold: the best of our self-supervised rows.": self.common_n() != 0,
+            "Small: the number the paper prints; its best is underlined.": printed,
+            "† quoted by the paper from earlier work.": any(cell.quoted for cell in cells),
+            "‡ encoders of half width, one for each view (halved parameters).": "‡" in labels,
+            f"{DASH} not run.": not_run,
+        }
+        return [note for note, applies in legend.items() if applies] + list(self.footnotes)
+
+    def _ranked(self) -> list[Row]:
+        return [row for row in self.rows if row.ranked]
+
+    def _highest(self, values: Mapping[str, float]) -> set[str]:
+        as_printed = {
+            name: round(value, self.digits)
+            for name, value in values.items()
+            if not math.isnan(value)
+        }
+        return {name for name, value in as_printed.items() if value == max(as_printed.values())}
+
+
+def write_table(table: Table, stem: Path | str) -> None:
+    """Write `stem`.csv, .md, .tex and .html, each atomically."""
+    write_csv(table, f"{stem}.csv")
+    write_markdown(table, f"{stem}.md")
+    write_latex(table, f"{stem}.tex")
+    write_html(table, f"{stem}.html")
+
+
+def write_csv(table: Table, path: Path | str) -> None:
+    """One row per row of the table: `method` (its name), then for each column four fields.
+
+    They are <column>_mean, _ci95, _n and _published, in full precision, empty where there is
+    nothing.
+    """
+    records = []
+    for row in table.rows:
+        record: dict[str, object] = {"method": row.name}
+        for column in table.columns:
+            cell = table.cell(row, column)
+            record[f"{column.name}_mean"] = cell.ours.mean
+            record[f"{column.name}_ci95"] = cell.ours.half_width
+            record[f"{column.name}_n"] = cell.ours.n
+            record[f"{column.name}_published"] = cell.published
+        records.append(record)
+    with atomic_path(path) as temporary:
+        pd.DataFrame(records).to_csv(temporary, index=False, lineterminator="\n")
+
+
+def write_markdown(table: Table, path: Path | str) -> None:
+    """GitHub's Markdown. It has one header row, so the levels of a column's header are joined."""
+    atomic_write_text(path, _MARKDOWN.get_template("table.md.jinja").render(_content(table)))
+
+
+def write_latex(table: Table, path: Path | str) -> None:
+    r"""A float to be \input in a document that loads the packages named in its first line.
+
+    A table of more than four columns is turned by 90°; one too wide for the line is shrunk to it.
+    """
+    atomic_write_text(path, _LATEX.get_template("table.tex.jinja").render(_content(table)))
+
+
+def write_html(table: Table, path: Path | str) -> None:
+    """A page of its own, without scripts or anything from outside; readable on a phone."""
+    page = _HTML.get_template("page.html.jinja")
+    atomic_write_text(path, page.render(title=table.title, table=html_table(table)))
+
+
+def html_table(table: Table) -> str:
+    """The <figure> with the <table> alone, for the page and for the report.
+
+    Cells carry data-row and data-column (names) and data-value (our mean, "" if not run), so that
+    a script can sort the table and lead from a cell to its trials.
+    """
+    return _HTML.get_template("table.html.jinja").render(_content(table))
+
+
+def _content(table: Table) -> dict[str, object]:
+    """What the templates show: texts ready to print, and where the marks go."""
+    best = {column.name: table.best(column) for column in table.columns}
+    published_best = {column.name: table.published_best(column) for column in table.columns}
+    n_in_cells = table.common_n() is None
+
+    def number(value: float) -> str:
+        return "" if math.isnan(value) else f"{value:.{table.digits}f}"
+
+    def difference(value: float) -> str:
+        # + 0.0 turns −0.0 into 0.0
+        signed = f"{round(value, table.digits) + 0.0:+.{table.digits}f}".replace("-", "−")
+        return "" if math.isnan(value) else signed
+
+    def texts(row: Row, column: Column) -> dict[str, object]:
+        cell = table.cell(row, column)
+        ours = cell.ours
+        return {
+            "column": column.name,
+            "value": "" if math.isnan(ours.mean) else repr(ours.mean),
+            "mean": number(ours.mean) or DASH,
+            "ci": number(ours.half_width),
+            "n": str(ours.n) if n_in_cells and ours.n else "",
+            "published": number(cell.published),
+            "published_ci": "" if math.isnan(cell.published_ci95) else f"{cell.published_ci95:.1f}",
+            "quoted": cell.quoted,
+            "difference": difference(ours.mean - cell.published),
+            "best": row.name in best[column.name],
+            "published_best": row.name in published_best[column.name],
+        }
+
+    body = [(row, [texts(row, column) for column in table.columns]) for row in table.rows]
+    return {
+        "title": table.title,
+        "caption": table.full_caption(),
+        "notes": table.notes(),
+        "stub": table.stub,
+        "levels": _header_levels(table.columns),
+        "columns": table.columns,
+        "wide": len(table.columns) > 4,
+        "differences": any(text["difference"] for _, row_texts in body for text in row_texts),
+        "body": body,
+    }
+
+
+def _header_levels(columns: Sequence[Column]) -> list[list[dict[str, object]]]:
+    """For each level of the header its groups: label, first column and number of columns."""
+    levels = []
+    for level in range(len(columns[0].header) if columns else 0):
+        groups: list[dict[str, object]] = []
+        # neighbours are joined only inside what the level above has joined
+        paths = [column.header[: level + 1] for column in columns]
+        for path, positions in groupby(range(len(columns)), key=paths.__getitem__):
+            members = list(positions)
+            groups.append({"label": path[-1], "first": members[0], "span": len(members)})
+        levels.append(groups)
+    return levels
+
+
+_LATEX_ESCAPES = {
+    "\\": r"\textbackslash{}",
+    **{character: "\\" + character for character in "%_&#${}"},
+    "~": r"\textasciitilde{}",
+    "^": r"\textasciicircum{}",
+    "<": "$<$",
+    ">": "$>$",
+    "|": "$|$",
+    "±": r"$\pm$",
+    "×": r"$\times$",
+    "−": "$-$",
+    "≥": r"$\geq$",
+    "≤": r"$\leq$",
+    "∞": r"$\infty$",
+    "†": r"$^\dagger$",
+    "‡": r"$^\ddagger$",
+    "✓": r"$\checkmark$",
+    "—": "---",
+    "–": "--",
+    "α": r"$\alpha$",
+    "β": r"$\beta$",
+    "γ": r"$\gamma$",
+    "δ": r"$\delta$",
+    "λ": r"$\lambda$",
+    "σ": r"$\sigma$",
+    "φ": r"$\phi$",
+    "Γ": r"$\Gamma$",
+    "Δ": r"$\Delta$",
+}
+
+
+def _escape_latex(text: str) -> str:
+    return text.translate({ord(character): escape for character, escape in _LATEX_ESCAPES.items()})
+
+
+def _escape_markdown(text: str) -> str:
+    return text.translate({ord(character): "\\" + character for character in "\\|*_`<>[]"})
+
+
+_LOADER = jinja2.FileSystemLoader(Path(__file__).parent)
+_HTML = jinja2.Environment(loader=_LOADER, autoescape=True, trim_blocks=True, lstrip_blocks=True)
+_MARKDOWN = jinja2.Environment(loader=_LOADER, trim_blocks=True, lstrip_blocks=True)
+_MARKDOWN.filters["markdown"] = _escape_markdown
+# LaTeX is full of braces and per cent signs, so its template has delimiters of its own.
+_LATEX = jinja2.Environment(
+    loader=_LOADER,
+    trim_blocks=True,
+    lstrip_blocks=True,
+    block_start_string="<%",
+    block_end_string="%>",
+    variable_start_string="<<",
+    variable_end_string=">>",
+    comment_start_string="<#",
+    comment_end_string="#>",
+)
+_LATEX.filters["latex"] = _escape_latex

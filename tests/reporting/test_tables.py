@@ -1,0 +1,409 @@
+import csv
+import itertools
+import re
+import shutil
+import subprocess
+from pathlib import Path
+from xml.etree import ElementTree
+
+import pandas as pd
+import pytest
+
+from metaug.paper.published import published_value
+from metaug.reporting.aggregate import cell
+from metaug.reporting.names import METHOD_NAMES, dataset_name, method_name
+from metaug.reporting.statistics import Interval
+from metaug.reporting.tables import (
+    Cell,
+    Column,
+    Row,
+    Table,
+    html_table,
+    method_row,
+    write_csv,
+    write_latex,
+    write_markdown,
+    write_table,
+)
+
+NAN = float("nan")
+DATASETS = ("tiny_imagenet", "stl10", "cifar10", "cifar100")
+
+
+def table_1(frame: pd.DataFrame, **changes) -> Table:
+    """The paper's Table 1 of any frame, by the public pieces that an artefact uses."""
+    methods = frame["method"].unique()
+    places = list(itertools.product(DATASETS, ("conv", "fc")))
+    keys = {"metric": "top1", "setting": ""}
+    cells = {
+        (method, f"{dataset}_{probe}"): Cell(
+            cell(frame, method=method, dataset=dataset, probe=probe, **keys),
+            *published_value("table1", method, dataset, probe, "top1"),
+        )
+        for method in methods
+        for dataset, probe in places
+    }
+    return Table(
+        **{
+            "title": "Table 1",
+            "caption": "Top-1 accuracy (%) of linear classification.",
+            "scale": frame["scale"].iloc[0],
+            "rows": tuple(method_row(method) for method in methods),
+            "columns": tuple(Column(f"{d}_{p}", (dataset_name(d), p)) for d, p in places),
+            "cells": cells,
+        }
+        | changes
+    )
+
+
+def small(cells: dict, rows=("simclr", "cmc", "supervised", "random"), **changes) -> Table:
+    """A table of the columns "a" and "b" under one header, with the cells given."""
+    return Table(
+        **{
+            "title": "Table 0",
+            "caption": "Some numbers.",
+            "scale": "full",
+            "rows": tuple(method_row(row) for row in rows),
+            "columns": (Column("a", ("CIFAR-10", "conv")), Column("b", ("CIFAR-10", "fc"))),
+            "cells": cells,
+        }
+        | changes
+    )
+
+
+def ours(mean: float, half_width: float = NAN, n: int = 3) -> Cell:
+    return Cell(Interval(mean, half_width, n))
+
+
+@pytest.fixture(scope="module", name="paper")
+def paper_fixture(published_table1) -> Table:
+    return table_1(published_table1)
+
+
+@pytest.fixture(scope="module", name="files")
+def files_fixture(paper, tmp_path_factory) -> Path:
+    stem = tmp_path_factory.mktemp("tables") / "table1"
+    write_table(paper, stem)
+    return stem
+
+
+def html_cells(html: str) -> dict[tuple[str, str], str]:
+    """The visible text of every cell of the HTML form, read by a parser of its own."""
+    cells = {}
+    for td in ElementTree.fromstring(html).iter("td"):
+        for small_print in td.iter("span"):
+            if small_print.get("class") == "spoken":
+                small_print.text = ""
+        cells[td.attrib["data-row"], td.attrib["data-column"]] = " ".join(
+            "".join(td.itertext()).split()
+        )
+    return cells
+
+
+# Written down from the paper's Table 1, not from published.csv.
+PAPER_CELLS = {
+    ("supervised", "cifar10_fc"): "75.39 (n = 1) 75.39† (+0.00)",
+    ("bigan", "tiny_imagenet_conv"): "24.38 (n = 1) 24.38† (+0.00)",
+    ("splitbrain", "stl10_fc"): "63.05 (n = 1) 63.05† (+0.00)",
+    ("swav", "stl10_conv"): "70.32 ± 0.40 (n = 2) 70.32 ± 0.4 (+0.00)",
+    ("simclr", "tiny_imagenet_fc"): "39.83 ± 0.10 (n = 2) 39.83 ± 0.1 (+0.00)",
+    ("cmc", "stl10_fc"): "85.06 (n = 1) 85.06† (+0.00)",
+    ("cmc", "cifar100_fc"): "56.72 ± 0.30 (n = 2) 56.72 ± 0.3 (+0.00)",
+    ("moco", "cifar10_conv"): "76.37 ± 0.30 (n = 2) 76.37 ± 0.3 (+0.00)",
+    ("byol", "cifar100_conv"): "53.64 ± 0.20 (n = 2) 53.64 ± 0.2 (+0.00)",
+    ("barlow_twins", "cifar10_fc"): "78.49 ± 0.20 (n = 2) 78.49 ± 0.2 (+0.00)",
+    ("looc", "cifar10_fc"): "82.05 ± 0.20 (n = 2) 82.05 ± 0.2 (+0.00)",
+    ("simclr_hard", "cifar10_fc"): "82.76 ± 0.10 (n = 2) 82.76 ± 0.1 (+0.00)",
+    ("cmc_hard", "cifar100_conv"): "58.97 ± 0.30 (n = 2) 58.97 ± 0.3 (+0.00)",
+    ("metaug_oucl", "stl10_fc"): "84.72 ± 0.30 (n = 2) 84.72 ± 0.3 (+0.00)",
+    ("metaug", "cifar10_conv"): "87.87 ± 0.20 (n = 2) 87.87 ± 0.2 (+0.00)",
+    ("metaug", "cifar100_fc"): "61.06 ± 0.20 (n = 2) 61.06 ± 0.2 (+0.00)",
+}
+
+
+@pytest.mark.parametrize("place", PAPER_CELLS)
+def test_the_papers_numbers_give_the_papers_table(paper, place):
+    assert html_cells(html_table(paper))[place] == PAPER_CELLS[place]
+
+
+def test_the_papers_numbers_come_back_in_every_cell(paper):
+    assert len(paper.cells) == 19 * 8
+    for place, entry in paper.cells.items():
+        assert entry.ours.mean == pytest.approx(entry.published, abs=1e-9), place
+        assert entry.ours.half_width == pytest.approx(entry.published_ci95, abs=1e-9, nan_ok=True)
+
+
+def test_metaug_is_best_everywhere_in_the_paper(paper):
+    for column in paper.columns:
+        assert paper.best(column) == paper.published_best(column) == {"metaug"}
+
+
+def test_csv_has_four_fields_a_column(files):
+    with files.with_suffix(".csv").open() as file:
+        records = list(csv.DictReader(file))
+    assert [record["method"] for record in records][:2] == ["supervised", "bigan"]
+    assert len(records) == 19
+    fields = [f"_{field}" for field in ("mean", "ci95", "n", "published")]
+    places = [f"{dataset}_{probe}" for dataset in DATASETS for probe in ("conv", "fc")]
+    expected = ["method"] + [place + field for place in places for field in fields]
+    assert list(records[0]) == expected
+    metaug = records[-1]
+    assert float(metaug["cifar10_conv_mean"]) == pytest.approx(87.87)
+    assert float(metaug["cifar10_conv_ci95"]) == pytest.approx(0.2)
+    assert (metaug["cifar10_conv_n"], metaug["cifar10_conv_published"]) == ("2", "87.87")
+
+
+def test_csv_leaves_empty_what_there_is_not(tmp_path):
+    write_csv(small({("cmc", "a"): ours(80.5, n=1)}, rows=["cmc"]), tmp_path / "t.csv")
+    header, row = (tmp_path / "t.csv").read_text().splitlines()
+    assert header == "method,a_mean,a_ci95,a_n,a_published,b_mean,b_ci95,b_n,b_published"
+    assert row == "cmc,80.5,,1,,,,0,"
+
+
+def test_markdown_is_a_github_table(files):
+    lines = files.with_suffix(".md").read_text().splitlines()
+    rows = [line for line in lines if line.startswith("|")]
+    assert len(rows) == 2 + 19
+    assert {line.count("|") for line in rows} == {1 + 1 + 8}
+    assert rows[0].startswith("| Method | Tiny ImageNet conv | Tiny ImageNet fc |")
+    assert re.fullmatch(r"\|( :-- \|)( --: \|){8}", rows[1])
+    metaug = rows[-1].split(" | ")
+    assert metaug[0] == "| MetAug ‡"
+    assert metaug[5] == (
+        "**87.87** ± 0.20 <sub>n = 2</sub> <sub><ins>87.87</ins> ± 0.2 (+0.00)</sub>"
+    )
+
+
+def test_latex_groups_columns_and_marks_the_best(files):
+    text = files.with_suffix(".tex").read_text()
+    assert r"\multicolumn{6}{c}{Tiny ImageNet}" in text
+    assert r"\cmidrule(lr){2-7}" in text and r"\cmidrule(lr){20-25}" in text
+    assert (
+        r"\textbf{87.87} &{\scriptsize$\pm$0.20}{\tiny\,n=2} &{\scriptsize\underline{87.87}" in text
+    )
+    assert r"CMC $^\ddagger$ + Hard" in text
+    assert text.count(r"\textbf{") == 8
+
+
+def test_html_is_a_table_for_every_reader(paper):
+    figure = ElementTree.fromstring(html_table(paper))
+    table = figure.find(".//table")
+    assert "".join(table.find("caption").itertext()).startswith("Table 1. Top-1 accuracy (%)")
+    top, bottom = table.findall("./thead/tr")
+    assert [th.get("colspan") for th in top.findall("th")] == [None, "2", "2", "2", "2"]
+    assert [th.text for th in bottom.findall("th")] == ["conv", "fc"] * 4
+    assert {th.get("scope") for th in top[1:]} == {"colgroup"}
+    assert {th.get("scope") for th in bottom} == {"col"}
+    body = table.findall("./tbody/tr")
+    assert [row.find("th").get("scope") for row in body] == ["row"] * 19
+    assert {len(row.findall("td")) for row in body} == {8}
+
+
+def test_html_cells_can_be_sorted_by_a_script(paper):
+    for td in ElementTree.fromstring(html_table(paper)).iter("td"):
+        place = (td.get("data-row"), td.get("data-column"))
+        assert float(td.get("data-value")) == paper.cells[place].ours.mean
+
+
+def test_html_page_needs_nothing_from_outside(files):
+    page = files.with_suffix(".html").read_text()
+    assert page.startswith("<!DOCTYPE html>")
+    assert not re.search(r"https?:|<script|<link|src=|@import|url\(", page)
+    assert '<meta name="viewport"' in page
+
+
+def test_each_form_says_what_scale_it_is(tmp_path):
+    for scale, sentence in [
+        (
+            "smoke",
+            "Scale: smoke. A check of the plumbing; these numbers are not the paper's result.",
+        ),
+        (
+            "lite",
+            "Scale: lite. Reduced data and training; these numbers are not the paper's result.",
+        ),
+        ("full", "Scale: full. The paper's protocol."),
+    ]:
+        stem = tmp_path / scale
+        write_table(small({("cmc", "a"): ours(80.0)}, scale=scale), stem)
+        for ending in (".md", ".tex", ".html"):
+            text = stem.with_suffix(ending).read_text().replace("&#39;", "'")
+            assert sentence in text
+
+
+def test_n_is_in_the_caption_when_it_is_everywhere_the_same(tmp_path):
+    table = small({("cmc", "a"): ours(80.0, 1.0, n=3), ("simclr", "b"): ours(81.0, 1.0, n=3)})
+    assert "Every cell run: n = 3 trials." in table.full_caption()
+    write_markdown(table, tmp_path / "t.md")
+    assert "<sub>n" not in (tmp_path / "t.md").read_text()
+    alone = small({("cmc", "a"): ours(80.0, n=1)})
+    assert "n = 1 trial." in alone.full_caption()
+
+
+def test_n_is_in_each_cell_when_it_differs():
+    table = small({("cmc", "a"): ours(80.0, 1.0, n=3), ("simclr", "b"): ours(81.0, 1.0, n=2)})
+    assert "n is given in each cell" in table.full_caption()
+    cells = html_cells(html_table(table))
+    assert cells["cmc", "a"] == "80.00 ± 1.00 (n = 3)"
+    assert cells["simclr", "b"] == "81.00 ± 1.00 (n = 2)"
+
+
+def test_cells_not_run_are_dashes_beside_the_published_value(tmp_path):
+    missing = Cell(Interval(NAN, NAN, 0), 81.31, 0.2)
+    table = small({("cmc", "a"): missing})
+    assert "No cell has been run." in table.full_caption()
+    cells = html_cells(html_table(table))
+    assert cells["cmc", "a"] == "— 81.31 ± 0.2"
+    assert cells["cmc", "b"] == "—"
+    write_latex(table, tmp_path / "t.tex")
+    assert "--- & &{\\scriptsize\\underline{81.31}" in (tmp_path / "t.tex").read_text()
+
+
+def test_best_is_among_trained_self_supervised_rows():
+    cells = {
+        ("simclr", "a"): ours(80.0),
+        ("cmc", "a"): ours(81.0),
+        ("supervised", "a"): ours(99.0),
+        ("random", "a"): ours(90.0),
+    }
+    table = small(cells)
+    assert table.best(table.columns[0]) == {"cmc"}
+    assert table.best(table.columns[1]) == set()
+
+
+def test_ties_as_printed_are_all_best(tmp_path):
+    cells = {("simclr", "a"): ours(80.001), ("cmc", "a"): ours(79.999), ("simclr", "b"): ours(1.0)}
+    table = small(cells)
+    assert table.best(table.columns[0]) == {"simclr", "cmc"}
+    write_markdown(table, tmp_path / "t.md")
+    assert (tmp_path / "t.md").read_text().count("**80.00**") == 2
+
+
+def test_best_of_the_paper_is_found_apart_from_ours():
+    cells = {
+        ("simclr", "a"): Cell(Interval(82.0, 1.0, 3), 80.0),
+        ("cmc", "a"): Cell(Interval(81.0, 1.0, 3), 81.0),
+    }
+    table = small(cells)
+    assert table.best(table.columns[0]) == {"simclr"}
+    assert table.published_best(table.columns[0]) == {"cmc"}
+
+
+def test_differences_are_ours_minus_published():
+    cells = {
+        ("simclr", "a"): Cell(Interval(80.0, 1.0, 3), 81.25),
+        ("cmc", "a"): Cell(Interval(81.249999, 1.0, 3), 81.25),
+    }
+    table = small(cells)
+    assert html_cells(html_table(table))["simclr", "a"] == "80.00 ± 1.00 81.25 (−1.25)"
+    assert html_cells(html_table(table))["cmc", "a"].endswith("(+0.00)")
+
+
+def test_legend_explains_the_marks_that_occur():
+    plain = small({(row, c): ours(80.0, 1.0) for row in ("simclr",) for c in "ab"}, rows=["simclr"])
+    assert not [note for note in plain.notes() if note[0] in "†‡—"]
+    marked = small({("cmc", "a"): Cell(Interval(80.0, 1.0, 3), 81.0, NAN, True)}, rows=["cmc"])
+    assert [note[0] for note in marked.notes() if note[0] in "†‡—"] == ["†", "‡", "—"]
+    assert small({}, footnotes=("Mind the gap.",)).notes()[-1] == "Mind the gap."
+
+
+def test_digits_follow_the_papers_table():
+    table = small({("cmc", "a"): Cell(Interval(45.06, 0.21, 3), 45.1, 0.2)}, digits=1)
+    assert html_cells(html_table(table))["cmc", "a"] == "45.1 ± 0.2 45.1 ± 0.2 (+0.0)"
+
+
+def test_several_stub_columns_head_the_rows(tmp_path):
+    rows = (Row("set 1", ("✓", "")), Row("set 2", ("", "✓")))
+    table = Table(
+        "Table 4", "Sets.", "full", rows, (Column("looc", ("LooC",)),), {}, stub=("flip", "crop")
+    )
+    figure = ElementTree.fromstring(html_table(table))
+    assert [th.text for th in figure.findall(".//thead//th")] == ["flip", "crop", "LooC"]
+    write_markdown(table, tmp_path / "t.md")
+    assert "| flip | crop | LooC |" in (tmp_path / "t.md").read_text()
+    write_latex(table, tmp_path / "t.tex")
+    assert r"flip & crop & \multicolumn{3}{c}{LooC} \\" in (tmp_path / "t.tex").read_text()
+
+
+def test_equal_headers_are_joined_only_under_one_parent():
+    columns = (Column("a", ("A", "top-1")), Column("b", ("B", "top-1")))
+    figure = ElementTree.fromstring(html_table(small({}, columns=columns)))
+    assert [th.text for th in figure.findall(".//thead/tr[2]/th")] == ["top-1", "top-1"]
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"rows": ("cmc", "cmc")}, "occurs twice"),
+        ({"cells": {("byol", "a"): ours(1.0)}}, "no place"),
+        ({"cells": {("cmc", "c"): ours(1.0)}}, "no place"),
+        ({"stub": ("one", "two")}, "one label"),
+        ({"columns": (Column("a", ("x",)), Column("b", ("x", "y")))}, "same depth"),
+        ({"scale": "huge"}, "unknown scale"),
+    ],
+)
+def test_a_table_that_does_not_fit_together_is_refused(change, message):
+    with pytest.raises(ValueError, match=message):
+        small(**({"cells": {}} | change))
+
+
+def test_names_are_the_papers():
+    assert method_name("metaug_oucl") == "MetAug (only OUCL) ‡"
+    assert method_name("simclr_debiased") == "SimCLR + Debiased"
+    assert method_name("cmc_hard") == "CMC ‡ + Hard"
+    assert method_name("cmc_hard", halved=False) == "CMC + Hard"
+    assert method_name("my_method") == "my_method"
+    assert len(set(METHOD_NAMES.values())) == len(METHOD_NAMES) == 29
+
+
+SPECIAL = r"100% of a_b & #1 ${x}$ \x ~ ^ <i> | * ± † ‡ — − × ≥ ≤ ∞ ✓ α β γ δ λ σ φ Γ Δ 'q'"
+
+
+def test_special_characters_are_text_in_html_and_markdown(tmp_path):
+    table = small({}, caption=SPECIAL, footnotes=(SPECIAL,))
+    caption = ElementTree.fromstring(html_table(table)).find(".//caption")
+    assert SPECIAL in "".join(caption.itertext())
+    write_markdown(table, tmp_path / "t.md")
+    assert r"a\_b" in (tmp_path / "t.md").read_text()
+    assert r"\<i\> \| \*" in (tmp_path / "t.md").read_text()
+
+
+@pytest.mark.skipif(shutil.which("pdflatex") is None, reason="pdflatex is not installed")
+def test_latex_compiles_to_one_page_each(paper, tmp_path):
+    write_latex(paper, tmp_path / "full.tex")
+    write_latex(small({}, caption=SPECIAL, footnotes=(SPECIAL,)), tmp_path / "special.tex")
+    packages = (tmp_path / "full.tex").read_text().splitlines()[0].removeprefix("% needs ")
+    (tmp_path / "paper.tex").write_text(
+        rf"\documentclass{{article}}{packages}\begin{{document}}"
+        r"\input{full}\clearpage\input{special}\end{document}"
+    )
+    run = subprocess.run(
+        ["pdflatex", "-interaction=nonstopmode", "-halt-on-error", "paper.tex"],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert run.returncode == 0, run.stdout[-2000:]
+    assert "(2 pages" in run.stdout
+    assert not re.search("Overfull|too large|undefined|Missing character", run.stdout)
+
+
+def test_files_are_whole_or_not_there(tmp_path, monkeypatch):
+    monkeypatch.setattr(pd.DataFrame, "to_csv", lambda *_, **__: (_ for _ in ()).throw(KeyError))
+    with pytest.raises(KeyError):
+        write_table(small({}), tmp_path / "t")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_equal_tables_give_equal_bytes(paper, files, tmp_path):
+    write_table(paper, tmp_path / "again")
+    for ending in (".csv", ".md", ".tex", ".html"):
+        again = (tmp_path / "again").with_suffix(ending).read_bytes()
+        assert again == files.with_suffix(ending).read_bytes()
+
+
+def test_nan_is_never_shown(tmp_path):
+    write_table(small({("cmc", "a"): ours(80.0, n=1)}), tmp_path / "t")
+    for path in tmp_path.iterdir():
+        assert not re.search(r"\bnan\b", path.read_text(), re.IGNORECASE)
