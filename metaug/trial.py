@@ -12,7 +12,7 @@ from safetensors.torch import save
 
 from metaug.data.arrays import Prepared, open_prepared
 from metaug.evaluation.protocol import evaluate
-from metaug.files import atomic_write_bytes, atomic_write_text
+from metaug.files import atomic_write_bytes, atomic_write_text, exclusive
 from metaug.record import provenance, read_record, record_path, write_record
 from metaug.spec import TrialSpec
 from metaug.training.loop import Runtime, TrainingSet, train
@@ -45,25 +45,25 @@ def run_trials(
         keep_encoders: write the trained encoders beside the records, as safetensors.
     """
     trials = list(trials)
-    prepared = open_prepared(data)
-    for trial in trials:
-        waiting, final = record_path(work, trial), record_path(output, trial)
-        if read_record(final, spec, trial, prepared.digest):
-            print(f"{spec}: trial {trial} is done already", flush=True)
-            final.touch()
-        elif read_record(waiting, spec, trial, prepared.digest):
-            print(f"{spec}: trial {trial} was finished by an earlier run", flush=True)
-        else:
-            _run_trial(spec, trial, prepared, waiting, runtime, keep_encoders)
-    output.mkdir(parents=True, exist_ok=True)
-    for trial in trials:
-        waiting = record_path(work, trial)
-        for extra in work.glob(f"{waiting.stem}.*.*"):
-            extra.replace(output / extra.name)
-        if waiting.exists():
-            waiting.replace(output / waiting.name)
-    if work.exists() and not any(work.iterdir()):
-        work.rmdir()
+    with exclusive(output / f".trial_{min(trials):03d}.lock"):
+        prepared = open_prepared(data)
+        for trial in trials:
+            waiting, final = record_path(work, trial), record_path(output, trial)
+            if read_record(final, spec, trial, prepared.digest):
+                print(f"{spec}: trial {trial} is done already", flush=True)
+                final.touch()
+            elif read_record(waiting, spec, trial, prepared.digest):
+                print(f"{spec}: trial {trial} was finished by an earlier run", flush=True)
+            else:
+                _run_trial(spec, trial, prepared, waiting, runtime, keep_encoders)
+        for trial in trials:
+            waiting = record_path(work, trial)
+            for extra in work.glob(f"{waiting.stem}.*.*"):
+                extra.replace(output / extra.name)
+            if waiting.exists():
+                waiting.replace(output / waiting.name)
+        if work.exists() and not any(work.iterdir()):
+            work.rmdir()
 
 
 def _run_trial(
