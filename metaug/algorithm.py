@@ -509,7 +509,7 @@ class MetAug(MetAugOUCL):
         else:
             logs, features, inner = self._encoder_gradient(views, batch, share=True)
             mag_gradient = self._mag_gradient(views, batch, inner)
-            self._apply("encoder", inner.parameters)
+            self._step("encoder", inner.parameters)
             logs |= self._apply_to_mags(mag_gradient, batch)
         if h.bank_updates == "once":
             self.update_bank(features, batch)
@@ -519,7 +519,7 @@ class MetAug(MetAugOUCL):
         self, views: Mapping[str, Tensor], batch: Batch
     ) -> tuple[dict[str, Tensor | float], Features, InnerGradient]:
         logs, features, inner = self._encoder_gradient(views, batch, share=False)
-        self._apply("encoder", inner.parameters)
+        self._step("encoder", inner.parameters)
         return logs, features, inner
 
     def _encoder_gradient(
@@ -621,7 +621,7 @@ class MetAug(MetAugOUCL):
         norm = torch.nn.utils.get_total_norm(total)
         return MetaGradient(total, norm, torch.zeros_like(norm), loss.detach())
 
-    def _apply(self, name: str, gradient: tuple[Tensor, ...]) -> None:
+    def _step(self, name: str, gradient: tuple[Tensor, ...]) -> None:
         optimizer = self.optimizers[name]
         parameters = [p for group in optimizer.param_groups for p in group["params"]]
         for parameter, value in zip(parameters, gradient, strict=True):
@@ -634,7 +634,7 @@ class MetAug(MetAugOUCL):
     ) -> dict[str, Tensor | float]:
         h = self.hyper
         scale = 1 / h.delta if h.mag_gradient_scale == "unscaled" else 1.0
-        self._apply("mag", tuple(g * scale for g in gradient.total))
+        self._step("mag", tuple(g * scale for g in gradient.total))
         logs: dict[str, Tensor | float] = {"meta_loss": gradient.loss}
         if batch.step % DIAGNOSTIC_PERIOD == 0:
             logs |= {
