@@ -126,11 +126,13 @@ class Method(nn.Module):
         """Width of one encoder's last representation."""
         return int(next(iter(self.encoders.values())).out_features)
 
-    def encode(self, images: Tensor) -> Tensor:
-        """Representation (N, out_features) of RGB crops by the encoder of a one-view method."""
+    def encode(self, images: Tensor, encoder: nn.Module | None = None) -> Tensor:
+        """Representation (N, out_features) of RGB crops by the encoder of a one-view method, or by
+        another one of the same kind, such as its momentum encoder."""
         (view,) = self.spec.views
         with self.autocast():
-            features = self.encoder(make_views(images, (view,))[view])
+            network = self.encoder if encoder is None else encoder
+            features = network(make_views(images, (view,))[view])
         return features.float()
 
     def autocast(self) -> torch.autocast:
@@ -185,6 +187,15 @@ class Method(nn.Module):
         Called once, in eval mode without gradient, with test images (N, 3, S, S) in [0, 1].
         """
         return {}
+
+
+def check_one_view(spec: TrialSpec) -> None:
+    """Refuse, with a `UserError`, a spec with several colour views: for methods that take one."""
+    if len(spec.views) != 1:
+        raise UserError(
+            f"{spec.method} trains one encoder: give it one view, as views: [rgb], "
+            f"not {len(spec.views)} ({', '.join(spec.views)})"
+        )
 
 
 @cache

@@ -4,6 +4,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from metaug.errors import UserError
+from metaug.spec import TrialSpec
+
 
 class FeatureQueue(nn.Module):
     """The last `size` features that were enqueued, unit-norm rows without gradient.
@@ -55,3 +58,13 @@ class FeatureQueue(nn.Module):
     def read(self) -> Tensor:
         """A copy of all rows, (size, D), which later calls of `enqueue` leave alone."""
         return self.features.clone()
+
+
+def check_queue(spec: TrialSpec) -> None:
+    """Refuse, with a `UserError`, a `queue_size` that is no multiple of the batch size."""
+    size = spec.hyper["queue_size"]
+    if int(size or 0) % spec.batch_size:
+        raise UserError(
+            f"{spec.method}: queue_size {size} is not a multiple of batch_size {spec.batch_size}; "
+            "a queue holds whole batches"
+        )

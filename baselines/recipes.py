@@ -1,0 +1,21 @@
+"""Published recipes that several methods share: presets to check an implementation with."""
+
+from typing import Any
+
+
+def lightly_cifar(**changes: Any) -> dict[str, dict[str, Any]]:
+    """The preset `own`: lightly's recipe for CIFAR-10 with a ResNet-18, and a method's `changes`.
+
+    SimCLR's augmentation without blur, SGD with a rate of 0.06 at a batch of 128, cosine
+    (lightly-ai/lightly: docs/source/getting_started/benchmarks/cifar10_benchmark.py).
+    """
+    recipe = {
+        "augmentation": "simclr",
+        "batch_size": 128,
+        "optimizer": "sgd",
+        "learning_rate": 0.06,
+        "momentum": 0.9,
+        "weight_decay": 5e-4,
+        "schedule": "cosine",
+    }
+    return {"own": recipe | changes}
