@@ -28,8 +28,10 @@ def cmc_loss(anchor: Tensor, positive: Tensor, negatives: Tensor, temperature: f
     """
     anchor, positive, negatives = (F.normalize(t, dim=-1) for t in (anchor, positive, negatives))
     own = (anchor * positive).sum(1, keepdim=True)
-    others = anchor @ negatives.T if negatives.ndim == 2 else torch.einsum(
-        "nd,nkd->nk", anchor, negatives
+    others = (
+        anchor @ negatives.T
+        if negatives.ndim == 2
+        else torch.einsum("nd,nkd->nk", anchor, negatives)
     )
     logits = torch.cat([own, others], 1) / temperature
     return F.cross_entropy(logits, logits.new_zeros(len(logits), dtype=torch.long))
@@ -58,7 +60,9 @@ class CMC(Method):
     @classmethod
     def check(cls, spec: TrialSpec) -> None:
         if len(spec.views) < 2:
-            raise UserError(f"{spec.method} contrasts views: give it at least two, not {spec.views}")
+            raise UserError(
+                f"{spec.method} contrasts views: give it at least two, not {spec.views}"
+            )
 
     def __init__(self, spec: TrialSpec, data: DataShape) -> None:
         super().__init__(spec, data)

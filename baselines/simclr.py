@@ -1,5 +1,7 @@
 """SimCLR (Chen et al. 2020): two augmented crops, one encoder, in-batch negatives."""
 
+from typing import ClassVar
+
 import torch
 from pydantic import Field
 from torch import Tensor
@@ -39,7 +41,7 @@ class SimCLR(Method):
     """
 
     name = "simclr"
-    presets = {
+    presets: ClassVar = {
         "own": {
             "augmentation": "simclr",
             "batch_size": 128,

@@ -253,7 +253,9 @@ class MetAugOUCL(Method):
     @classmethod
     def check(cls, spec: TrialSpec) -> None:
         if len(spec.views) < 2:
-            raise UserError(f"{spec.method} contrasts views: give it at least two, not {spec.views}")
+            raise UserError(
+                f"{spec.method} contrasts views: give it at least two, not {spec.views}"
+            )
 
     def __init__(self, spec: TrialSpec, data: DataShape) -> None:
         super().__init__(spec, data)
@@ -340,7 +342,9 @@ class MetAugOUCL(Method):
         return loss / h.beta if h.prefix == "inverse_beta" else loss
 
     def summaries(self, images: Tensor, generator: torch.Generator) -> dict[str, dict[str, float]]:
-        features = dict(zip(self.spec.views, self(make_views(images, self.spec.views)), strict=True))
+        features = dict(
+            zip(self.spec.views, self(make_views(images, self.spec.views)), strict=True)
+        )
         return self._similarity_summaries("original", features)
 
     def _similarity_summaries(
@@ -457,7 +461,7 @@ class MetAug(MetAugOUCL):
     def _regularization(self, scores: PairScores, single: Mapping[str, PairScores]) -> Tensor:
         """R_sigma (Eq. 5) with the margins of Eq. 4."""
         h = self.hyper
-        originals = {a: scores for a in self.spec.views}
+        originals = dict.fromkeys(self.spec.views, scores)
         if h.margin_originals == "overwritten":
             for view, scores_of_view in single.items():
                 originals |= {a: scores_of_view for a in self.spec.views if a != view}
@@ -629,9 +633,7 @@ class MetAug(MetAugOUCL):
         optimizer.step()
         optimizer.zero_grad(set_to_none=True)
 
-    def _apply_to_mags(
-        self, gradient: MetaGradient, batch: Batch
-    ) -> dict[str, Tensor | float]:
+    def _apply_to_mags(self, gradient: MetaGradient, batch: Batch) -> dict[str, Tensor | float]:
         h = self.hyper
         scale = 1 / h.delta if h.mag_gradient_scale == "unscaled" else 1.0
         self._step("mag", tuple(g * scale for g in gradient.total))
