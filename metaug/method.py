@@ -5,7 +5,7 @@ import pkgutil
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
-from typing import Any, ClassVar
+from typing import Any, ClassVar, cast
 
 import torch
 from torch import Tensor, nn, optim
@@ -13,7 +13,7 @@ from torch import Tensor, nn, optim
 from metaug.data.augment import Augmentation
 from metaug.data.views import VIEWS, make_views
 from metaug.errors import UserError
-from metaug.models import build_encoder
+from metaug.models import AlexNet, ResNet, build_encoder
 from metaug.optimizers import build_optimizer
 from metaug.spec import Frozen, TrialSpec, suggestion, validated
 
@@ -124,7 +124,11 @@ class Method(nn.Module):
     @property
     def out_features(self) -> int:
         """Width of one encoder's last representation."""
-        return int(next(iter(self.encoders.values())).out_features)
+        return self.encoder_of(self.spec.views[0]).out_features
+
+    def encoder_of(self, view: str) -> AlexNet | ResNet:
+        """The encoder of a view, with the API of `build_encoder`."""
+        return cast(AlexNet | ResNet, self.encoders[view])
 
     def encode(self, images: Tensor, encoder: nn.Module | None = None) -> Tensor:
         """Representation (N, out_features) of RGB crops by the encoder of a one-view method, or by
@@ -178,7 +182,7 @@ class Method(nn.Module):
         Called in eval mode without gradient.
         """
         views = make_views(images, self.spec.views)
-        layers = [self.encoders[view].layers(views[view]) for view in self.spec.views]
+        layers = [self.encoder_of(view).layers(views[view]) for view in self.spec.views]
         return {name: torch.cat([layer[name] for layer in layers], 1) for name in layers[0]}
 
     def summaries(self, images: Tensor, generator: torch.Generator) -> dict[str, dict[str, float]]:
