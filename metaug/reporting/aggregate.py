@@ -11,6 +11,7 @@ metric    top1, top5, knn_top1 (per cent, 0 to 100), train_loss, seconds, ...
 value     float
 """
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -122,6 +123,13 @@ def write_frame(frame: pd.DataFrame, path: Path | str) -> None:
         frame[COLUMNS].sort_values(COLUMNS).to_csv(temporary, index=False, lineterminator="\n")
 
 
+class CellInterval(Interval):
+    """The interval of a cell. It remembers the specs whose trials it is made of, so that every
+    number of a table leads to its trainings."""
+
+    specs: tuple[str, ...] = ()
+
+
 def select(frame: pd.DataFrame, **keys: str) -> pd.Series:
     """The values of one cell, indexed by trial; empty if nothing was run.
 
@@ -132,6 +140,19 @@ def select(frame: pd.DataFrame, **keys: str) -> pd.Series:
     Raises:
         UserError: more than one cell fits; names the column in which they differ.
     """
+    rows = _rows_of(frame, keys)
+    return rows.set_index("trial")["value"].sort_index()
+
+
+def cell(frame: pd.DataFrame, **keys: str) -> CellInterval:
+    """Mean and 95 % t-interval over the trials of one cell; see `select`."""
+    rows = _rows_of(frame, keys)
+    interval = CellInterval(*t_interval(rows["value"]))
+    interval.specs = tuple(rows["spec"].unique())
+    return interval
+
+
+def _rows_of(frame: pd.DataFrame, keys: Mapping[str, str]) -> pd.DataFrame:
     chosen = np.logical_and.reduce([frame[column] == wanted for column, wanted in keys.items()])
     rows = frame[chosen]
     cells = rows[TEXTS].drop_duplicates()
@@ -140,9 +161,4 @@ def select(frame: pd.DataFrame, **keys: str) -> pd.Series:
         found = ", ".join(repr(value) for value in sorted(cells[column].unique()))
         asked = " ".join(f"{key}={value}" for key, value in keys.items())
         raise UserError(f"{asked} is more than one cell of the results: {column} is {found}")
-    return rows.set_index("trial")["value"].sort_index()
-
-
-def cell(frame: pd.DataFrame, **keys: str) -> Interval:
-    """Mean and 95 % t-interval over the trials of one cell; see `select`."""
-    return t_interval(select(frame, **keys))
+    return rows
