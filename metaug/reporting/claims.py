@@ -1,0 +1,295 @@
+"""What a claim consists of, and how it is decided from the tidy frame.
+
+A claim has parts; a part is a set of statements "this is greater than that", of which a share must
+hold. Both sides of a statement are weighted sums of cells, taken trial by trial, so that every
+statement is one paired comparison (`metaug.reporting.statistics`). All comparisons of a claim are
+one family of Holm's correction, whatever part they belong to.
+"""
+
+import math
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from functools import reduce
+from typing import NamedTuple
+
+import numpy as np
+import pandas as pd
+
+from metaug.reporting.aggregate import select
+from metaug.reporting.statistics import (
+    NAN,
+    Interval,
+    Judgement,
+    claim_verdict,
+    judge,
+    paired_comparison,
+    t_interval,
+)
+
+VERDICTS = ("reproduced", "contradicted", "inconclusive", "not run")
+
+
+class CellKey(NamedTuple):
+    """One cell of the tidy frame: everything but the trial."""
+
+    method: str
+    dataset: str
+    backbone: str
+    probe: str
+    setting: str
+    metric: str
+
+    def __str__(self) -> str:
+        return " ".join(part for part in self if part)
+
+    def select(self, frame: pd.DataFrame) -> pd.Series:
+        """Its values by trial; empty if nothing was run."""
+        return select(frame, **self._asdict())
+
+
+@dataclass(frozen=True)
+class Quantity:
+    """A weighted sum of cells, taken trial by trial."""
+
+    terms: tuple[tuple[float, CellKey], ...]
+
+    def __sub__(self, other: "Quantity") -> "Quantity":
+        return Quantity(self.terms + tuple((-weight, key) for weight, key in other.terms))
+
+    @property
+    def cells(self) -> tuple[CellKey, ...]:
+        return tuple(key for _, key in self.terms)
+
+    def values(self, frame: pd.DataFrame) -> pd.Series:
+        """Its value by trial, for the trials that all its cells have."""
+        parts = [weight * key.select(frame) for weight, key in self.terms]
+        return reduce(lambda a, b: a.add(b).dropna(), parts)
+
+
+def quantity(
+    metric: str,
+    method: str,
+    dataset: str,
+    probe: str,
+    setting: str = "",
+    backbone: str = "alexnet",
+) -> Quantity:
+    """A single cell as a quantity."""
+    return Quantity(((1.0, CellKey(method, dataset, backbone, probe, setting, metric)),))
+
+
+def mean_of(quantities: Sequence[Quantity]) -> Quantity:
+    """The mean of quantities, trial by trial."""
+    share = 1 / len(quantities)
+    return Quantity(tuple((share * w, key) for q in quantities for w, key in q.terms))
+
+
+@dataclass(frozen=True)
+class Statement:
+    """"`greater` is greater than `lesser`", in the words of `text`.
+
+    `or_equal`: they may be equal. The test is the same, since the hypothesis that it has to reject
+    ("less") differs by its boundary only; but differences that are all zero hold.
+    """
+
+    text: str
+    greater: Quantity
+    lesser: Quantity
+    or_equal: bool = False
+
+    @property
+    def cells(self) -> tuple[CellKey, ...]:
+        return self.greater.cells + self.lesser.cells
+
+
+@dataclass(frozen=True)
+class Finding:
+    """A statement and what the trials say to it.
+
+    `effect` is the mean of greater − lesser over `n` common trials, `low` and `high` its 95 %
+    t-interval; `p` is the p-value, after Holm inside the claim, of the test for the statement, or
+    for its opposite where that is the verdict; nan where nothing was tested.
+    `verdict`: holds | reversed | undecided | not run.
+    """
+
+    text: str
+    cells: tuple[CellKey, ...]
+    effect: float
+    low: float
+    high: float
+    p: float
+    n: int
+    verdict: str
+
+
+@dataclass(frozen=True)
+class Part:
+    """Statements of which at least this share must hold.
+
+    `rules` are findings that are no tests: their verdict is read off the means.
+    """
+
+    statements: tuple[Statement, ...]
+    share: float = 1.0
+    rules: tuple[Finding, ...] = ()
+
+
+def all_hold(statements: Iterable[Statement], rules: Iterable[Finding] = ()) -> Part:
+    return Part(tuple(statements), rules=tuple(rules))
+
+
+def some_hold(statements: Iterable[Statement]) -> Part:
+    """At least one holds.
+
+    So "the best of these is greater than that" is decided: that one of them is. Tested on all of
+    them, under Holm, it needs no allowance for having picked the best after looking.
+    """
+    statements = tuple(statements)
+    return Part(statements, share=1 / max(1, len(statements)))
+
+
+@dataclass(frozen=True)
+class Claim:
+    """A claim of the paper: `parts` builds what must hold from what the frame contains."""
+
+    id: str
+    where: str
+    statement: str
+    parts: Callable[[pd.DataFrame], list[Part]]
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """A decided claim.
+
+    `verdict` is one of `VERDICTS`; `deciding` is the finding on which it turns: the weakest of
+    those that had to hold, or the strongest counterexample. None where nothing was run.
+    """
+
+    claim: Claim
+    verdict: str
+    findings: tuple[Finding, ...]
+    deciding: Finding | None
+
+    @property
+    def made(self) -> int:
+        """How many comparisons could be made, of `len(findings)`."""
+        return len(self.findings) - self.count("not run")
+
+    def count(self, verdict: str) -> int:
+        return sum(finding.verdict == verdict for finding in self.findings)
+
+    @property
+    def cells(self) -> tuple[CellKey, ...]:
+        """The distinct cells that the claim rests on."""
+        return tuple(dict.fromkeys(key for finding in self.findings for key in finding.cells))
+
+
+def decide_claim(claim: Claim, frame: pd.DataFrame) -> Outcome:
+    """Decide a claim: its parts one by one, then all together.
+
+    Contradicted if a part is; else not run if a part is; else inconclusive if a part is; else
+    reproduced. That is `claim_verdict` one level up.
+    """
+    parts = claim.parts(frame)
+    statements = list(dict.fromkeys(s for part in parts for s in part.statements))
+    comparisons = [
+        paired_comparison(s.greater.values(frame), s.lesser.values(frame)) for s in statements
+    ]
+    found = {
+        statement: _finding(statement, judgement)
+        for statement, judgement in zip(statements, judge(comparisons), strict=True)
+    }
+    decided = [_decide_part([*(found[s] for s in p.statements), *p.rules], p.share) for p in parts]
+    verdicts = [verdict for verdict, _ in decided]
+    order = ("contradicted", "not run", "inconclusive", "reproduced")
+    verdict = next((v for v in order if v in verdicts), "not run")
+    candidates = [finding for v, finding in decided if v == verdict and finding]
+    pick = min if verdict == "contradicted" else max
+    deciding = pick(candidates, key=_p) if candidates else None
+    findings = (*found.values(), *(rule for part in parts for rule in part.rules))
+    return Outcome(claim, verdict, tuple(findings), deciding)
+
+
+def _finding(statement: Statement, judgement: Judgement) -> Finding:
+    comparison = judgement.comparison
+    verdict = judgement.verdict
+    equal = comparison.effect == comparison.low == comparison.high == 0
+    if statement.or_equal and verdict == "undecided" and equal:
+        verdict = "holds"
+    p = judgement.p_reversed if verdict == "reversed" else judgement.p_holds
+    return Finding(
+        statement.text,
+        statement.cells,
+        comparison.effect,
+        comparison.low,
+        comparison.high,
+        p,
+        comparison.n,
+        verdict,
+    )
+
+
+def _decide_part(findings: Sequence[Finding], share: float) -> tuple[str, Finding | None]:
+    """The verdict of a part and the finding on which it turns."""
+    verdict = claim_verdict([finding.verdict for finding in findings], share)
+    needed = max(1, math.ceil(share * len(findings) - 1e-9))
+    if verdict == "contradicted":
+        reverse = sorted((f for f in findings if f.verdict == "reversed"), key=_p)
+        return verdict, reverse[len(findings) - needed]
+    rank = {"holds": 0, "undecided": 1, "reversed": 2}
+    made = [f for f in findings if f.verdict != "not run"]
+    made.sort(key=lambda f: (rank[f.verdict], _p(f)))
+    return verdict, made[min(needed, len(made)) - 1] if made else None
+
+
+def _p(finding: Finding) -> float:
+    """p-value to sort by; rules have none: what their verdict says."""
+    if not math.isnan(finding.p):
+        return finding.p
+    return 0.0 if finding.verdict == "holds" else 1.0
+
+
+def contrast(frame: pd.DataFrame, settings: Sequence[Quantity]) -> Quantity | None:
+    """The setting with the highest mean minus the one with the lowest: the range of the means.
+
+    None where fewer than two of them have two trials. Which settings these are is taken from the
+    same trials, which widens a range by noise.
+    """
+    means = {q: _interval(frame, q).mean for q in settings if _interval(frame, q).n >= 2}
+    if len(means) < 2:
+        return None
+    return max(means, key=means.__getitem__) - min(means, key=means.__getitem__)
+
+
+def range_exceeds_noise(
+    frame: pd.DataFrame, name: str, settings: Sequence[Quantity], factor: float
+) -> Finding:
+    """"The range of the means over `settings` is more than `factor` mean half-widths".
+
+    A plain rule, no test: it holds if it is so and is undecided otherwise. It is never reversed,
+    since a small range and few trials look alike. Effect: range minus `factor` half-widths.
+    """
+    text = f"range over {name} > {factor:g} × mean half-width of the intervals"
+    cells = tuple(key for q in settings for key in q.cells)
+    intervals = [i for q in settings if (i := _interval(frame, q)).n >= 2]
+    spread = contrast(frame, settings)
+    if spread is None or len(intervals) < len(settings):
+        return Finding(text, cells, NAN, NAN, NAN, NAN, 0, "not run")
+    threshold = factor * float(np.mean([interval.half_width for interval in intervals]))
+    measured = t_interval(spread.values(frame))
+    effect = measured.mean - threshold
+    return Finding(
+        text,
+        cells,
+        effect,
+        effect - measured.half_width,
+        effect + measured.half_width,
+        NAN,
+        measured.n,
+        "holds" if effect > 0 else "undecided",
+    )
+
+
+def _interval(frame: pd.DataFrame, settings: Quantity) -> Interval:
+    return t_interval(settings.values(frame))
