@@ -2,9 +2,9 @@
 
 import os
 import textwrap
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 import yaml
 from pydantic import Field
@@ -13,10 +13,11 @@ from metaug.data.augment import canonical
 from metaug.data.datasets import DATASETS
 from metaug.data.views import VIEWS
 from metaug.errors import UserError
-from metaug.method import find_method
+from metaug.method import find_method, registered_methods
 from metaug.spec import Frozen, ProbeSpec, Scalar, TrialSpec, suggestion, validated
 
 DATA_ROOT_VARIABLE = "METAUG_DATA_ROOT"
+Value = TypeVar("Value", bound=Scalar)
 
 
 class Config(Frozen):
@@ -105,10 +106,10 @@ class Scale(Frozen):
     datasets: dict[str, DatasetScale]
     backbones: dict[str, BackboneScale]
     spec: dict[str, Any]
-    hyper: dict[str, Scalar] = {}
-    methods: dict[str, dict[str, Any]] = {}
+    hyper: dict[str, Scalar] = Field({})
+    methods: dict[str, dict[str, Any]] = Field({})
     probe: ProbeSpec = ProbeSpec()
-    grid: dict[str, tuple[Scalar, ...]] = {}
+    grid: dict[str, tuple[Scalar, ...]] = Field({})
 
 
 class Grid:
@@ -138,13 +139,16 @@ class Grid:
             return ("digits_m",)
         return chosen
 
-    def wants(self, method: str) -> bool:
-        """Whether the user wants this method, and it exists."""
-        return self.config.methods is None or method in self.config.methods
+    def wanted(self, methods: Iterable[str]) -> tuple[str, ...]:
+        """Those of `methods` that exist and that the user wants, in the order given."""
+        known, wanted = registered_methods(), self.config.methods
+        return tuple(m for m in methods if m in known and (wanted is None or m in wanted))
 
-    def values(self, key: str, default: tuple[Scalar, ...]) -> tuple[Scalar, ...]:
-        """What an artefact runs over: the scale's `grid[key]`, else the paper's `default`."""
-        return self.scale.grid.get(key, default)
+    def values(self, key: str, default: tuple[Value, ...]) -> tuple[Value, ...]:
+        """What an artefact runs over: the scale's `grid[key]`, else the paper's `default`; of the
+        type of the default."""
+        kind: Any = type(default[0])
+        return tuple(kind(value) for value in self.scale.grid.get(key, default))
 
     def spec(
         self,
@@ -210,6 +214,9 @@ class Grid:
         fields["hyper"] = resolved.model_dump(mode="json")
         fields.setdefault("views", kind.views_of(resolved))
         spec = validated(TrialSpec, fields, f"spec of {method}")
+        # recipes that do the same are one spec, so that they are trained once
+        augmentation = tuple(canonical(recipe) for recipe in spec.augmentation)
+        spec = spec.model_copy(update={"augmentation": augmentation})
         _check_names(spec, kind.crops)
         kind.check(spec)
         return spec
@@ -219,8 +226,6 @@ def _check_names(spec: TrialSpec, crops: int) -> None:
     for view in spec.views:
         if view not in VIEWS:
             raise UserError(f"{spec.method}: unknown view {view!r}; {suggestion(view, VIEWS)}")
-    for recipe in spec.augmentation:
-        canonical(recipe)
     if len(spec.augmentation) not in (1, crops):
         raise UserError(
             f"{spec.method}: {len(spec.augmentation)} augmentation recipes for {crops} crops; "
@@ -241,12 +246,16 @@ def load_config(values: Mapping[str, Any], scales: Path) -> tuple[Config, Scale]
     config = validated(Config, values, "config")
     names = sorted(path.stem for path in scales.glob("*.yaml"))
     if config.scale not in names:
-        raise UserError(f"config: unknown scale {config.scale!r}; {suggestion(config.scale, names)}")
+        raise UserError(
+            f"config: unknown scale {config.scale!r}; {suggestion(config.scale, names)}"
+        )
     path = scales / f"{config.scale}.yaml"
     scale = validated(Scale, yaml.safe_load(path.read_text()), str(path))
     for dataset in scale.datasets:
         if dataset not in DATASETS:
-            raise UserError(f"{path}: unknown data set {dataset!r}; {suggestion(dataset, DATASETS)}")
+            raise UserError(
+                f"{path}: unknown data set {dataset!r}; {suggestion(dataset, DATASETS)}"
+            )
     return config, scale
 
 
@@ -259,7 +268,10 @@ def default_config() -> str:
     ]
     for name, field in Config.model_fields.items():
         value = list(field.default) if isinstance(field.default, tuple) else field.default
-        text = yaml.safe_dump({name: value}, default_flow_style=None).strip()
+        text = (
+            f"{name}: "
+            + yaml.safe_dump(value, default_flow_style=True).removesuffix("...\n").strip()
+        )
         lines += ["", *_wrapped(field.description or ""), text]
     return "\n".join(lines) + "\n"
 

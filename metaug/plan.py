@@ -18,6 +18,7 @@ from metaug.record import read_record, record_path
 from metaug.reporting.aggregate import COLUMNS
 from metaug.spec import TrialSpec
 
+
 class Plan:
     """Everything the Snakefile asks for: artefacts, specs and paths of one config."""
 

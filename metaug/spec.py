@@ -91,7 +91,7 @@ class TrialSpec(Frozen):
     weight_decay: float = Field(1e-4, ge=0)
     schedule: Literal["step", "cosine", "constant"] = "step"
     warmup_epochs: int = Field(0, ge=0)
-    hyper: dict[str, Scalar] = {}
+    hyper: dict[str, Scalar] = Field({})
     probe: ProbeSpec = ProbeSpec()
 
     def canonical_json(self) -> str:

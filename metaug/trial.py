@@ -121,9 +121,7 @@ def _run_trial(
         for row in rows
         if row["metric"] == "top1" and not row["setting"]
     )
-    print(
-        f"{spec}: trial {trial}: {loss}top-1 {accuracy}, {evaluated - begin:.0f} s", flush=True
-    )
+    print(f"{spec}: trial {trial}: {loss}top-1 {accuracy}, {evaluated - begin:.0f} s", flush=True)
 
 
 def _csv(curve: list[dict[str, float]]) -> str:

@@ -29,8 +29,10 @@ def cache_features(
     """
     parts: dict[str, list[Tensor]] = {}
     for start in range(0, len(images), BATCH_SIZE):
-        batch = torch.from_numpy(images[start : start + BATCH_SIZE]).to(device).permute(0, 3, 1, 2)
-        for name, features in method.representation(augmentation(batch, generator)).items():
+        # a copy: torch warns of read-only memory maps
+        batch = torch.from_numpy(images[start : start + BATCH_SIZE].copy()).permute(0, 3, 1, 2)
+        crops = augmentation(batch.to(device), generator)
+        for name, features in method.representation(crops).items():
             parts.setdefault(name, []).append(features.float().cpu())
     return {name: torch.cat(pieces) for name, pieces in parts.items()}
 

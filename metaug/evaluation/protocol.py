@@ -69,7 +69,9 @@ def evaluate(
             for metric, value in numbers.items()
         ]
     with torch.no_grad():
-        images = torch.from_numpy(test.images[:SUMMARY_IMAGES]).to(device).permute(0, 3, 1, 2)
+        images = (
+            torch.from_numpy(test.images[:SUMMARY_IMAGES].copy()).to(device).permute(0, 3, 1, 2)
+        )
         source = generator(seed, "summaries")
         for setting, numbers in method.summaries(plain(images, source), source).items():
             rows += [

@@ -3,7 +3,7 @@
 import pandas as pd
 
 from metaug.config import Grid
-from metaug.method import registered_methods
+from metaug.paper.cells import datasets_of, scale_of, stand_in_note
 from metaug.paper.published import published_value
 from metaug.reporting.aggregate import cell
 from metaug.reporting.names import dataset_name
@@ -43,19 +43,22 @@ FOOTNOTES = (
 
 
 def trials(grid: Grid) -> list[TrialSpec]:
-    """Every method of the table that exists, and `random`, on every data set of the scale."""
+    """Every method of the table that exists, and `random`, on every data set of the scale.
+
+    A method that the user asks for by name joins, though the paper does not know it.
+    """
+    methods = dict.fromkeys(("random", *METHODS, *(grid.config.methods or ())))
     return [
         grid.spec(method, dataset)
         for dataset in grid.datasets(*DATASETS)
-        for method in ("random", *METHODS)
-        if grid.wants(method) and method in registered_methods()
+        for method in grid.wanted(methods)
     ]
 
 
 def render(frame: pd.DataFrame) -> Table:
     """Table 1 from the tidy frame: one column for each data set in it and read-out."""
-    present = dict.fromkeys(frame["dataset"])
-    datasets = [d for d in DATASETS if d in present] or list(present)
+    datasets = datasets_of(frame, *DATASETS)
+    methods = dict.fromkeys((*METHODS, "random", *frame["method"]))
     columns = tuple(
         Column(f"{dataset}_{probe}", (dataset_name(dataset), probe))
         for dataset in datasets
@@ -66,16 +69,16 @@ def render(frame: pd.DataFrame) -> Table:
             cell(frame, method=method, dataset=dataset, probe=probe, setting="", metric="top1"),
             *published_value("table1", method, dataset, probe, "top1"),
         )
-        for method in (*METHODS, "random")
+        for method in methods
         for dataset in datasets
         for probe in PROBES
     }
     return Table(
         title="Table 1",
         caption="Top-1 accuracy (per cent) of linear probes on frozen AlexNet features.",
-        scale=frame["scale"].iloc[0],
-        rows=tuple(method_row(method) for method in (*METHODS, "random")),
+        scale=scale_of(frame),
+        rows=tuple(method_row(method) for method in methods),
         columns=columns,
         cells=cells,
-        footnotes=FOOTNOTES,
+        footnotes=FOOTNOTES + stand_in_note(datasets, DATASETS),
     )

@@ -1,0 +1,122 @@
+"""A small copy of the project in which Snakemake is really run."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+TINY_SCALE = """
+name: smoke
+trials: 2
+datasets:
+  digits_m: {image_size: 32, train_images: 200}
+backbones:
+  alexnet: {width: 0.0625}
+spec:
+  augmentation: cmc
+  batch_size: 20
+  epochs: 2
+  optimizer: adam
+  learning_rate: 0.001
+  schedule: constant
+hyper: {negatives: 32, projector_hidden: 32}
+probe: {epochs: 2, averaged_epochs: 1}
+"""
+
+
+class Project:
+    """A checkout in a folder of its own, at a tiny scale, with Snakemake to be run in it."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def snakemake(self, *arguments: str, **options: object) -> subprocess.CompletedProcess:
+        """Run `snakemake --cores 1 ARGUMENTS` here, with this copy's packages."""
+        environment = {key: value for key, value in os.environ.items() if key != "METAUG_DATA_ROOT"}
+        environment |= {"PYTHONPATH": str(self.folder), "OMP_NUM_THREADS": "1"}
+        return subprocess.run(
+            [sys.executable, "-m", "snakemake", "--cores", "1", *arguments],
+            cwd=self.folder,
+            env=environment,
+            capture_output=True,
+            text=True,
+            **options,
+        )
+
+    def table1(self, **config: object) -> subprocess.CompletedProcess:
+        """Make Table 1 of `random` and `simclr`; fails the test if Snakemake fails."""
+        pairs = [f"{k}={json.dumps(v)}" for k, v in {"methods": METHODS, **config}.items()]
+        done = self.snakemake("table1", "--config", *pairs)
+        assert done.returncode == 0, done.stderr
+        return done
+
+    def started(self) -> dict[tuple[str, str, int], str]:
+        """When each recorded trial was started, by method, spec and trial."""
+        return {
+            (record["spec"]["method"], record["hash"], record["trial"]): record["started"]
+            for record in self.records()
+        }
+
+    def records(self) -> list[dict]:
+        paths = sorted(self.folder.glob("results/smoke/trials/*/trial_*.json"))
+        return [json.loads(path.read_text()) for path in paths]
+
+    def numbers(self) -> dict[tuple[str, int], list]:
+        """All numbers of each trial but durations, by method and trial."""
+        return {
+            (record["spec"]["method"], record["trial"]): [
+                row for row in record["rows"] if "seconds" not in row["metric"]
+            ]
+            + record["curve"]
+            for record in self.records()
+        }
+
+    def edit(self, file: str, old: str, new: str) -> None:
+        """Replace text in a file of this copy."""
+        path = self.folder / file
+        text = path.read_text()
+        assert old in text
+        path.write_text(text.replace(old, new, 1))
+
+    def copy(self, folder: Path) -> "Project":
+        shutil.copytree(self.folder, folder, symlinks=True, dirs_exist_ok=True)
+        return Project(folder)
+
+
+METHODS = ["random", "simclr"]
+
+
+def fresh_project(folder: Path) -> Project:
+    for name in ("Snakefile", "workflow", "profiles", "config", "metaug", "baselines"):
+        source = ROOT / name
+        if source.is_dir():
+            shutil.copytree(source, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
+        else:
+            shutil.copy(source, folder / name)
+    shutil.copy(ROOT / "environment.yml", folder)
+    (folder / "config/scales/smoke.yaml").write_text(TINY_SCALE)
+    return Project(folder)
+
+
+@pytest.fixture
+def fresh(tmp_path: Path) -> Project:
+    """A project in which nothing has been run."""
+    return fresh_project(tmp_path)
+
+
+@pytest.fixture(scope="session")
+def finished_once(tmp_path_factory: pytest.TempPathFactory) -> Project:
+    project = fresh_project(tmp_path_factory.mktemp("finished"))
+    project.table1()
+    return project
+
+
+@pytest.fixture
+def finished(finished_once: Project, tmp_path: Path) -> Project:
+    """A project in which Table 1 is done, for this test alone."""
+    return finished_once.copy(tmp_path)

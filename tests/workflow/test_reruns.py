@@ -1,0 +1,103 @@
+"""Nothing is trained twice, and nothing that changed is left stale."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+from tests.workflow.conftest import METHODS, Project
+
+
+def test_second_run_does_nothing(finished: Project) -> None:
+    assert "Nothing to be done" in finished.table1().stderr
+
+
+def test_comments_and_touched_files_retrain_nothing(finished: Project) -> None:
+    before = finished.started()
+    finished.edit("workflow/scripts/train.py", "import torch", "import torch  # a comment")
+    finished.edit("metaug/algorithm.py", "import torch", "import torch  # a comment")
+    finished.edit("baselines/simclr.py", "import torch", "import torch  # a comment")
+    finished.edit("workflow/rules/trials.smk", "# One job", "# A comment. One job")
+    (finished.folder / "data/digits_m-32/manifest.json").touch()
+    assert "Nothing to be done" in finished.table1().stderr
+    assert finished.started() == before
+
+
+def test_hyperparameter_of_one_method_retrains_that_method(finished: Project) -> None:
+    before = finished.started()
+    finished.table1(overrides={"simclr": {"temperature": 0.2}})
+    new = finished.started().keys() - before.keys()
+    assert {(method, trial) for method, _, trial in new} == {("simclr", 0), ("simclr", 1)}
+    assert before.items() <= finished.started().items()
+
+
+def test_raised_version_retrains_the_method(finished: Project) -> None:
+    before = finished.started()
+    finished.edit("baselines/simclr.py", 'name = "simclr"', 'name = "simclr"\n    version = 2')
+    finished.table1()
+    new = finished.started().keys() - before.keys()
+    assert {(method, trial) for method, _, trial in new} == {("simclr", 0), ("simclr", 1)}
+
+
+def test_deleted_record_retrains_one_trial(finished: Project) -> None:
+    before, numbers = finished.started(), finished.numbers()
+    victim = next(key for key in before if key[0] == "simclr" and key[2] == 1)
+    time.sleep(1.1)  # `started` is in whole seconds
+    (finished.folder / f"results/smoke/trials/{victim[1]}/trial_001.json").unlink()
+    finished.table1()
+    after = finished.started()
+    assert {key for key in before if after[key] != before[key]} == {victim}
+    assert finished.numbers() == numbers
+
+
+def test_changed_data_retrain_everything(finished: Project) -> None:
+    before = finished.started()
+    time.sleep(1.1)
+    manifest = finished.folder / "data/digits_m-32/manifest.json"
+    text = manifest.read_text()
+    digest = text[text.index('"sha256": "') + 11 :][:64]
+    manifest.write_text(text.replace(digest, "0" * 64))
+    finished.table1()
+    after = finished.started()
+    assert all(after[key] != before[key] for key in before)
+
+
+def test_killed_training_resumes_with_the_same_numbers(fresh: Project, finished: Project) -> None:
+    undisturbed = finished.numbers()
+    command = [sys.executable, "-m", "snakemake", "--cores", "1", "table1"]
+    configuration = [f"methods={METHODS}", "checkpoint_seconds=0"]
+    running = subprocess.Popen(
+        [*command, "--config", *configuration],
+        cwd=fresh.folder,
+        env={**os.environ, "PYTHONPATH": str(fresh.folder), "OMP_NUM_THREADS": "1"},
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    )
+    deadline = time.monotonic() + 120
+    while not _second_trial_has_begun(fresh.folder) and time.monotonic() < deadline:
+        time.sleep(0.005)
+    os.killpg(running.pid, signal.SIGKILL)
+    running.wait()
+    assert _second_trial_has_begun(fresh.folder), "killed too late: raise the epochs"
+    waiting = {path: path.stat().st_mtime_ns for path in _waiting(fresh.folder)}
+    assert waiting
+
+    fresh.table1(checkpoint_seconds=0)
+    assert fresh.numbers() == undisturbed
+    logs = "".join(path.read_text() for path in fresh.folder.glob("logs/smoke/train/*.log"))
+    assert "trial 0 was finished by an earlier run" in logs
+    assert not (fresh.folder / "results/smoke/work").exists() or not any(
+        (fresh.folder / "results/smoke/work").iterdir()
+    )
+
+
+def _waiting(folder: Path) -> list[Path]:
+    """Records of finished trials whose job is not done."""
+    return list(folder.glob("results/smoke/work/*/trial_000.json"))
+
+
+def _second_trial_has_begun(folder: Path) -> bool:
+    return any(folder.glob("results/smoke/work/*/trial_001/checkpoint.safetensors"))
