@@ -65,3 +65,11 @@ def method_name(method: str, halved: bool = True) -> str:
 def dataset_name(dataset: str) -> str:
     """Display name of a data set; one the paper does not know is called by its own name."""
     return DATASET_NAMES.get(dataset, dataset)
+
+
+def power_of_ten(value: float) -> str:
+    """10⁻⁵ for 1e-5; a number that is no power of ten as it is, 0.5 for 0.5."""
+    mantissa, _, exponent = f"{value:e}".partition("e")
+    if float(mantissa) != 1:
+        return f"{value:g}"
+    return "10" + str(int(exponent)).translate(str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹"))

@@ -6,10 +6,11 @@ published one underlined.
 """
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
+from typing import Literal
 
 import jinja2
 import pandas as pd
@@ -72,8 +73,9 @@ class Table:
 
     `title` is e.g. "Table 1"; LaTeX does without it, for it numbers its tables itself.
     `cells` is keyed by (row name, column name); what it leaves out was not run and is not printed
-    in the paper. `stub` heads the columns of row labels. `digits` is the number of decimals, as in
-    the paper's table.
+    in the paper. `scale` is "" where nothing has been run. `stub` heads the columns of row labels.
+    `digits` is the number of decimals, as in the paper's table. `compared` says what competes for
+    bold: the rows in each column, or the columns in each row.
 
     Raises:
         ValueError: two rows or columns of one name, a cell outside the table, labels or headers
@@ -89,6 +91,7 @@ class Table:
     footnotes: tuple[str, ...] = ()
     stub: tuple[str, ...] = ("Method",)
     digits: int = 2
+    compared: Literal["rows", "columns"] = "rows"
 
     def __post_init__(self) -> None:
         row_names = [row.name for row in self.rows]
@@ -103,19 +106,20 @@ class Table:
             raise ValueError(f"each row needs one label for each of {self.stub}")
         if len({len(column.header) for column in self.columns}) > 1:
             raise ValueError("all columns need headers of the same depth")
-        if self.scale not in SCALE_NOTES:
+        if self.scale not in ("", *SCALE_NOTES):
             raise ValueError(f"unknown scale {self.scale!r}")
 
     def cell(self, row: Row, column: Column) -> Cell:
         return self.cells.get((row.name, column.name), NOT_RUN)
 
     def best(self, column: Column) -> set[str]:
-        """Names of the ranked rows with our highest mean; all that are equal as printed."""
-        return self._highest({row.name: self.cell(row, column).ours.mean for row in self._ranked()})
+        """Names of the ranked rows that are bold in this column: our highest mean of what is
+        compared, and all that are equal as printed."""
+        return self._best(column, lambda cell: cell.ours.mean)
 
     def published_best(self, column: Column) -> set[str]:
-        """Names of the ranked rows with the highest published value."""
-        return self._highest({row.name: self.cell(row, column).published for row in self._ranked()})
+        """Names of the ranked rows that are underlined in this column: the highest printed."""
+        return self._best(column, lambda cell: cell.published)
 
     def common_n(self) -> int | None:
         """The number of trials if it is the same in all cells that were run; 0 if none was."""
@@ -127,7 +131,8 @@ class Table:
         n = self.common_n()
         trials = {None: "The number of trials n is given in each cell.", 0: "No cell has been run."}
         each = f"Every cell run: n = {n} trial{'' if n == 1 else 's'}."
-        return f"{self.caption} {SCALE_NOTES[self.scale]} {trials.get(n, each)}"
+        notes = (self.caption, SCALE_NOTES.get(self.scale, ""), trials.get(n, each))
+        return " ".join(note for note in notes if note)
 
     def notes(self) -> list[str]:
         """The legend of the marks that occur, then the table's own footnotes."""
@@ -137,9 +142,11 @@ class Table:
         not_run = any(
             not self.cell(row, column).ours.n for row in self.rows for column in self.columns
         )
+        compete = {"rows": "our self-supervised rows", "columns": "ours in the row"}[self.compared]
+        run = self.common_n() != 0
         legend = {
-            "Ours: mean ± half-width of the 95 % t-interval over trials (one trial has none). "
-            "Bold: the best of our self-supervised rows.": self.common_n() != 0,
+            "Ours: mean ± half-width of the 95 % t-interval over trials (one trial has none).": run,
+            f"Bold: the best of {compete}.": run and bool(self._ranked()),
             "Small: the number the paper prints; its best is underlined.": printed,
             "† quoted by the paper from earlier work.": any(cell.quoted for cell in cells),
             "‡ encoders of half width, one for each view (halved parameters).": "‡" in labels,
@@ -149,6 +156,14 @@ class Table:
 
     def _ranked(self) -> list[Row]:
         return [row for row in self.rows if row.ranked]
+
+    def _best(self, column: Column, value: Callable[[Cell], float]) -> set[str]:
+        if self.compared == "rows":
+            return self._highest({r.name: value(self.cell(r, column)) for r in self._ranked()})
+        rows = {
+            r.name: {c.name: value(self.cell(r, c)) for c in self.columns} for r in self._ranked()
+        }
+        return {name for name, values in rows.items() if column.name in self._highest(values)}
 
     def _highest(self, values: Mapping[str, float]) -> set[str]:
         as_printed = {
@@ -221,13 +236,10 @@ def _content(table: Table) -> dict[str, object]:
     published_best = {column.name: table.published_best(column) for column in table.columns}
     n_in_cells = table.common_n() is None
 
-    def number(value: float) -> str:
-        return "" if math.isnan(value) else f"{value:.{table.digits}f}"
-
-    def difference(value: float) -> str:
+    def number(value: float, sign: str = "-") -> str:
         # + 0.0 turns −0.0 into 0.0
-        signed = f"{round(value, table.digits) + 0.0:+.{table.digits}f}".replace("-", "−")
-        return "" if math.isnan(value) else signed
+        text = f"{round(value, table.digits) + 0.0:{sign}.{table.digits}f}".replace("-", "−")
+        return "" if math.isnan(value) else text
 
     def texts(row: Row, column: Column) -> dict[str, object]:
         cell = table.cell(row, column)
@@ -241,7 +253,7 @@ def _content(table: Table) -> dict[str, object]:
             "published": number(cell.published),
             "published_ci": "" if math.isnan(cell.published_ci95) else f"{cell.published_ci95:.1f}",
             "quoted": cell.quoted,
-            "difference": difference(ours.mean - cell.published),
+            "difference": number(ours.mean - cell.published, "+"),
             "best": row.name in best[column.name],
             "published_best": row.name in published_best[column.name],
         }
@@ -284,6 +296,7 @@ _LATEX_ESCAPES = {
     "|": "$|$",
     "±": r"$\pm$",
     "×": r"$\times$",
+    **{raised: f"$^{plain}$" for raised, plain in zip("⁻⁰¹²³⁴⁵⁶⁷⁸⁹", "-0123456789", strict=True)},
     "−": "$-$",
     "≥": r"$\geq$",
     "≤": r"$\leq$",

@@ -1,0 +1,129 @@
+"""Table 3: linear probes on ImageNet, AlexNet conv and ResNet-50."""
+
+import pandas as pd
+
+from metaug.config import Grid
+from metaug.paper.cells import dataset_of, intervals_by, scale_of, stand_in_note
+from metaug.paper.published import published_value
+from metaug.reporting.aggregate import cell
+from metaug.reporting.names import dataset_name
+from metaug.reporting.statistics import Interval
+from metaug.reporting.tables import NOT_RUN, Cell, Column, Table, method_row
+from metaug.spec import TrialSpec
+
+DATASETS = ("imagenet", "tiny_imagenet")
+"""The paper's data set, and its stand-in at a scale without it."""
+
+METHODS = (
+    "supervised",
+    "splitbrain",
+    "cpc_v2",
+    "swav",
+    "simclr",
+    "cmc",
+    "moco",
+    "simsiam",
+    "infomin",
+    "byol",
+    "barlow_twins",
+    "nnclr",
+    "dacl",
+    "looc",
+    "simclr_debiased",
+    "simclr_hard",
+    "metaug",
+    "metaug_nnclr",
+)
+"""Rows; the paper prints no row with both halves of the table for most of them."""
+
+RESNET_METHODS = (
+    "cpc_v2",
+    "swav",
+    "simclr",
+    "moco",
+    "simsiam",
+    "infomin",
+    "byol",
+    "nnclr",
+    "metaug_nnclr",
+)
+CONV_METHODS = tuple(
+    m for m in METHODS if m not in ("cpc_v2", "simsiam", "infomin", "nnclr", "metaug_nnclr")
+)
+LARGE_BATCH_METHODS = ("nnclr", "metaug_nnclr")
+"""MetAug* is stated with batch 4096; its base method gets the same."""
+
+COLUMNS = (
+    Column("conv_top1", ("AlexNet conv", "Top-1")),
+    Column("resnet50_top1", ("ResNet-50", "Top-1")),
+    Column("resnet50_top5", ("ResNet-50", "Top-5")),
+)
+FOOTNOTES = (
+    "* MetAug on NNCLR; the paper does not say how the two are joined.",
+    "The paper quotes all its ResNet-50 rows but its own, each with its own recipe and batch; ours "
+    "share one protocol, except that MetAug* and NNCLR have the batch of 4096 that the paper "
+    "states for MetAug*, where the scale allows it, and a learning rate that grows with it "
+    "(linearly: a choice, the paper names none).",
+    "The paper's supervised row is an AlexNet trained on the labels by others; ours is probed like "
+    "the rest.",
+)
+
+
+def trials(grid: Grid) -> list[TrialSpec]:
+    """The methods that the paper prints for each network, and `random` for both."""
+    datasets = grid.datasets(DATASETS[0]) or grid.datasets(DATASETS[1])
+    conv = [grid.spec(m, d) for d in datasets for m in grid.wanted(("random", *CONV_METHODS))]
+    resnet = [
+        _resnet_spec(grid, method, dataset)
+        for dataset in datasets
+        for method in grid.wanted(("random", *RESNET_METHODS))
+    ]
+    return conv + resnet
+
+
+def _resnet_spec(grid: Grid, method: str, dataset: str) -> TrialSpec:
+    spec = grid.spec(method, dataset, "resnet50")
+    (batch_size,) = grid.values("table3.batch_size", (4096,))
+    if method not in LARGE_BATCH_METHODS or batch_size == spec.batch_size:
+        return spec
+    learning_rate = spec.learning_rate * batch_size / spec.batch_size
+    return grid.spec(
+        method, dataset, "resnet50", batch_size=batch_size, learning_rate=learning_rate
+    )
+
+
+def render(frame: pd.DataFrame) -> Table:
+    """Table 3 from the tidy frame."""
+    dataset = dataset_of(frame, *DATASETS)
+    cells = {}
+    for method in (*METHODS, "random"):
+        keys = {"method": method, "dataset": dataset}
+        if method in (*CONV_METHODS, "random"):
+            ours = cell(frame, **keys, backbone="alexnet", probe="conv", setting="", metric="top1")
+            published = published_value("table3", method, dataset, "conv", "top1")
+            cells[method, "conv_top1"] = Cell(ours, *published)
+        if method in (*RESNET_METHODS, "random"):
+            for metric in ("top1", "top5"):
+                cells[method, f"resnet50_{metric}"] = Cell(
+                    _resnet_interval(frame, **keys, metric=metric),
+                    *published_value("table3", method, dataset, "resnet50", metric),
+                )
+    return Table(
+        title="Table 3",
+        caption="Top-1 and top-5 accuracy (per cent) of linear probes on frozen features, "
+        f"{dataset_name(dataset)}.",
+        scale=scale_of(frame),
+        rows=tuple(method_row(method) for method in (*METHODS, "random")),
+        columns=COLUMNS,
+        cells=cells,
+        footnotes=FOOTNOTES + stand_in_note((dataset,), DATASETS[:1]),
+        digits=1,
+    )
+
+
+def _resnet_interval(frame: pd.DataFrame, **keys: str) -> Interval:
+    """The cell with the largest batch: what `_resnet_spec` asks for at any scale."""
+    found = intervals_by(
+        frame, {"batch_size": 64, "learning_rate": ""}, backbone="resnet50", probe="pool", **keys
+    )
+    return found[max(found, key=lambda values: values[0])] if found else NOT_RUN.ours
