@@ -185,6 +185,13 @@ class Method(nn.Module):
         layers = [self.encoder_of(view).layers(views[view]) for view in self.spec.views]
         return {name: torch.cat([layer[name] for layer in layers], 1) for name in layers[0]}
 
+    def predict(self, images: Tensor) -> Tensor | None:
+        """Class scores (N, classes) of RGB images, where the method learns to classify by itself.
+
+        Called in eval mode without gradient; the scores become the probe `end_to_end`.
+        """
+        return None
+
     def summaries(self, images: Tensor, generator: torch.Generator) -> dict[str, dict[str, float]]:
         """Further numbers of the trained method for the tidy frame, by setting and metric.
 

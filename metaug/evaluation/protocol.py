@@ -4,7 +4,7 @@ import torch
 
 from metaug.data.arrays import Split
 from metaug.data.augment import Augmentation
-from metaug.evaluation.features import cache_features, spread
+from metaug.evaluation.features import BATCH_SIZE, cache_features, spread
 from metaug.evaluation.knn import knn_accuracy
 from metaug.evaluation.linear_probe import linear_probe
 from metaug.method import Method
@@ -33,8 +33,8 @@ def evaluate(
 
     Returns:
         Rows with `probe`, `setting`, `metric` and `value`: the linear probe's accuracies,
-        `knn_top1` and the spread of the representation for each read-out; and the method's own
-        summaries with an empty probe.
+        `knn_top1` and the spread of the representation for each read-out; the accuracies of the
+        method's own predictions with the probe `end_to_end`; and its summaries with an empty probe.
     """
     method.eval()
     seed = trial_seed(spec, trial)
@@ -68,6 +68,7 @@ def evaluate(
             {"probe": probe, "setting": setting, "metric": metric, "value": value}
             for metric, value in numbers.items()
         ]
+    rows += _end_to_end(method, test, plain, device)
     with torch.no_grad():
         images = (
             torch.from_numpy(test.images[:SUMMARY_IMAGES].copy()).to(device).permute(0, 3, 1, 2)
@@ -79,3 +80,29 @@ def evaluate(
                 for metric, value in numbers.items()
             ]
     return rows
+
+
+@torch.no_grad()
+def _end_to_end(
+    method: Method, test: Split, plain: Augmentation, device: torch.device
+) -> list[Row]:
+    """Accuracies, per cent, of a method that classifies by itself; nothing for the others."""
+    unused = torch.Generator()
+    hits = []
+    for start in range(0, len(test.images), BATCH_SIZE):
+        rows = slice(start, start + BATCH_SIZE)
+        images = torch.from_numpy(test.images[rows].copy()).to(device).permute(0, 3, 1, 2)
+        scores = method.predict(plain(images, unused))
+        if scores is None:
+            return []
+        ranked = scores.topk(min(5, scores.shape[1]), dim=1).indices.cpu()
+        hits.append(ranked == torch.from_numpy(test.labels[rows])[:, None])
+        classes = scores.shape[1]
+    found = torch.cat(hits)
+    accuracy = {"top1": found[:, 0].float().mean()}
+    if classes > 5:
+        accuracy["top5"] = found.any(1).float().mean()
+    return [
+        {"probe": "end_to_end", "setting": "", "metric": metric, "value": float(value) * 100}
+        for metric, value in accuracy.items()
+    ]
