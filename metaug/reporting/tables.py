@@ -221,13 +221,14 @@ def write_html(table: Table, path: Path | str) -> None:
     atomic_write_text(path, page.render(title=table.title, table=html_table(table)))
 
 
-def html_table(table: Table) -> str:
+def html_table(table: Table, address: Callable[[Sequence[str]], str] = lambda specs: "") -> str:
     """The <figure> with the <table> alone, for the page and for the report.
 
     Cells carry data-row and data-column (names) and data-value (our mean, "" if not run), so that
-    a script can sort the table and lead from a cell to its trials.
+    a script can sort the table. `address` gives what a cell made from these specs links to, ""
+    for nothing.
     """
-    return _HTML.get_template("table.html.jinja").render(_content(table))
+    return _HTML.get_template("table.html.jinja").render(_content(table), address=address)
 
 
 def _content(table: Table) -> dict[str, object]:
@@ -253,6 +254,7 @@ def _content(table: Table) -> dict[str, object]:
             "published": number(cell.published),
             "published_ci": "" if math.isnan(cell.published_ci95) else f"{cell.published_ci95:.1f}",
             "quoted": cell.quoted,
+            "specs": getattr(ours, "specs", ()),
             "difference": number(ours.mean - cell.published, "+"),
             "best": row.name in best[column.name],
             "published_best": row.name in published_best[column.name],
