@@ -1,0 +1,136 @@
+"""The configuration: generated files have not drifted, and mistakes are named in one line."""
+
+import json
+import re
+import tomllib
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from metaug.config import Config, Grid, default_config, load_config
+from metaug.errors import UserError
+from metaug.plan import load_plan
+from metaug.spec import TrialSpec
+
+ROOT = Path(__file__).parents[1]
+SCALES = ROOT / "config/scales"
+
+
+def grid(**values: Any) -> Grid:
+    config, scale = load_config(values, SCALES)
+    return Grid(scale, config)
+
+
+def spec(**values: Any) -> TrialSpec:
+    return grid(**values).spec("simclr", "digits_m")
+
+
+def test_config_file_is_the_generated_one() -> None:
+    assert (ROOT / "config/config.yaml").read_text() == default_config()
+
+
+def test_schema_is_the_generated_one() -> None:
+    text = (ROOT / "workflow/schemas/config.schema.json").read_text()
+    assert json.loads(text) == Config.model_json_schema()
+
+
+def test_config_file_holds_the_defaults() -> None:
+    values = yaml.safe_load((ROOT / "config/config.yaml").read_text())
+    assert Config.model_validate(values) == Config()
+
+
+@pytest.mark.parametrize("name", ["smoke", "lite", "full"])
+def test_scale_file_is_valid_and_named_like_its_file(name: str) -> None:
+    assert load_config({"scale": name}, SCALES)[1].name == name
+
+
+def test_lock_pins_every_dependency() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    wanted = project["dependencies"] + project["optional-dependencies"]["dev"]
+    names = {re.split(r"[<>=\[]", requirement)[0].strip().lower() for requirement in wanted}
+    lines = (ROOT / "requirements.lock").read_text().splitlines()
+    pinned = {line.split("==")[0].lower() for line in lines if "==" in line}
+    assert names <= pinned
+
+
+def test_conda_environment_and_make_install_from_the_lock() -> None:
+    environment = yaml.safe_load((ROOT / "environment.yml").read_text())
+    (pip,) = (entry["pip"] for entry in environment["dependencies"] if isinstance(entry, dict))
+    assert pip == ["-c requirements.lock", "-e .[dev]"]
+    assert "-c requirements.lock -e '.[dev]'" in (ROOT / "Makefile").read_text()
+    python = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["requires-python"]
+    assert f"python={python.removeprefix('>=')}" in environment["dependencies"]
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"scale": "smoek"}, "unknown scale 'smoek'; did you mean 'smoke'?"),
+        ({"scael": "smoke"}, "unknown key 'scael'; did you mean 'scale'?"),
+        ({"methods": ["simclir"]}, "unknown method 'simclir'; did you mean 'simclr'?"),
+        ({"datasets": ["digits"]}, "unknown data set 'digits'; did you mean 'digits_m'?"),
+        ({"datasets": ["cifar10"]}, "data set 'cifar10' is not part of scale 'smoke'"),
+        ({"overrides": {"simclr": {"tempereture": 1}}}, "did you mean 'temperature'?"),
+        ({"overrides": {"simclr": {"temperature": -1}}}, "temperature = -1"),
+        ({"overrides": {"simclr": {"batch_size": -64}}}, "batch_size = -64"),
+        ({"overrides": {"simclr": {"epochs": "many"}}}, "epochs = 'many'"),
+        ({"overrides": {"simclr": {"learning_rate": float("nan")}}}, "learning_rate = nan"),
+        ({"overrides": {"simclr": {"augmentation": "crop+flip"}}}, "unknown 'flip'"),
+        ({"overrides": {"simclr": {"views": ["rgbb"]}}}, "unknown view 'rgbb'"),
+        ({"overrides": {"simclr": {"backbone": "alexnt"}}}, "backbone = 'alexnt'"),
+        ({"overrides": {"cmc": {"views": ["l"]}}}, "at least two"),
+        ({"overrides": {"nobody": {}}}, "unknown method 'nobody'"),
+        ({"trials": 0}, "trials = 0"),
+    ],
+)
+def test_a_mistake_is_named(values: dict[str, Any], message: str) -> None:
+    with pytest.raises(UserError) as caught:
+        made = grid(**values)
+        for method in ("simclr", "cmc"):
+            made.spec(method, "digits_m")
+    assert message in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_mistake_ends_the_workflow_with_one_line(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(ROOT)
+    with pytest.raises(SystemExit) as stopped:
+        load_plan({"scale": "huge"})
+    assert stopped.value.code == 2
+    assert capsys.readouterr().err.count("\n") == 1
+
+
+def test_spec_survives_json() -> None:
+    one = spec()
+    assert TrialSpec.model_validate_json(one.canonical_json()) == one
+
+
+def test_hash_depends_on_every_field() -> None:
+    one = spec()
+    for change in ({"epochs": 7}, {"width": 0.5}, {"method_version": 2}, {"scale": "lite"}):
+        assert one.model_copy(update=change).hash != one.hash
+
+
+def test_override_changes_the_spec_of_its_method_only() -> None:
+    changed = grid(overrides={"simclr": {"temperature": 0.2}})
+    assert changed.spec("simclr", "digits_m").hyper["temperature"] == 0.2
+    assert changed.spec("cmc", "digits_m") == grid().spec("cmc", "digits_m")
+
+
+def test_setting_names_what_differs_from_the_default() -> None:
+    made = grid()
+    base = made.spec("metaug", "digits_m")
+    assert base.difference(base) == ""
+    other = made.spec("metaug", "digits_m", delta=1e-3, augmentation="rotate+hflip")
+    assert other.difference(base) == "augmentation=hflip+rotate;delta=0.001"
+
+
+def test_equal_recipes_are_one_spec() -> None:
+    made = grid()
+    one = made.spec("simclr", "digits_m", augmentation="crop+hflip")
+    assert one == made.spec("simclr", "digits_m", augmentation="hflip+crop")
+    assert one == made.spec("simclr", "digits_m", augmentation="cmc")
