@@ -1,0 +1,106 @@
+"""Extra 2: do the paper's text and its code give the same result, and what makes the difference?"""
+
+from typing import Any
+
+import pandas as pd
+
+from metaug.algorithm import VARIANTS
+from metaug.config import Grid
+from metaug.paper.cells import Value, dataset_of, scale_of, settings_by
+from metaug.paper.variants import COLUMNS, DIFFERENCE_NOTE, OWN_QUESTION, accuracy_cells
+from metaug.reporting.names import dataset_name
+from metaug.reporting.tables import Row, Table
+from metaug.spec import TrialSpec
+
+DATASET = "cifar10"
+SWITCHES = {
+    "views": "third view Lab, not RGB",
+    "loss": "Eq. 8 with λ = 0, not Eq. 10",
+    "gamma": "γ = 0.25, not 0.40",
+    "prefix": "loss not divided by β",
+    "positives": "positives from the memory bank, not the batch",
+    "negatives": "1,024 negatives, not 4,096",
+    "inner_learning_rate": "look-ahead at rate 0.001, not the encoders'",
+    "update_order": "both updates on every batch, not pass by pass",
+    "augmented_loss": "four losses with augmented features, not one",
+    "bank_updates": "bank updated at every evaluation, not once a step",
+    "redraw_negatives": "negatives redrawn for each loss",
+    "mag_running_statistics": "encoder steps move the generators' batch statistics",
+    "margin_in_encoder_step": "R_σ in the encoders' step too",
+    "margin_in_look_ahead": "R_σ in the look-ahead too",
+    "margin_scope": "margins of each image, not of the batch",
+    "margin_gradient": "gradient through the margins",
+    "margin_positive_weight": "positive part of R_σ weighted 10⁻⁴, not 1",
+    "margin_pairs": "R_σ over the release's twelve groups of pairs",
+}
+"""Places where text and code disagree, and what the code does there."""
+
+VIEWS = {"published": ("rgb", "l", "ab"), "released": ("lab", "l", "ab")}
+FOOTNOTES = (
+    DIFFERENCE_NOTE,
+    "Below the first two rows: the text's variant with one switch put to what the code does. Two "
+    "switches are left out, for alone they change nothing here: the batch-norm mode of the "
+    "generators in probes (these probes see no augmented features), and which scores give the "
+    "margins (they differ only where negatives are redrawn).",
+    "Optimiser, epochs, image size and, at scales other than full, the number of negatives are "
+    "the scale's in all rows.",
+    OWN_QUESTION,
+)
+
+
+def value_of(variant: str, switch: str) -> Any:
+    """What a variant has for a switch, as the spec takes it."""
+    return VIEWS[variant] if switch == "views" else VARIANTS[variant][switch]
+
+
+def trials(grid: Grid) -> list[TrialSpec]:
+    """Both variants, and the published one with one switch at a time."""
+    changes: list[dict[str, Any]] = [{}, {"variant": "released"}]
+    for switch in grid.values("extra2.switches", tuple(SWITCHES)):
+        changes.append({switch: value_of("released", switch)})
+    return [
+        grid.spec(method, dataset, **change)
+        for dataset in grid.datasets(DATASET)
+        for method in grid.wanted(("metaug",))
+        for change in changes
+    ]
+
+
+def render(frame: pd.DataFrame) -> Table:
+    """Accuracy and difference from the published variant; of the switches, those that were run."""
+    dataset = dataset_of(frame, DATASET)
+    keys = {"method": "metaug", "dataset": dataset, "backbone": "alexnet", "probe": "conv"}
+    defaults = settings_by(frame, {}, **keys)
+    settings = {"published": defaults[()]} if defaults else {}
+    for text in frame.loc[frame["method"] == "metaug", "setting"].unique():
+        if "variant=released" in text.split(";") and "features=" not in text:
+            settings["released"] = text
+    for switch in SWITCHES:
+        text, code = (_as_found(value_of(variant, switch)) for variant in VARIANTS)
+        found = settings_by(frame, {switch: text}, **keys)
+        if (code,) in found:
+            settings[switch] = found[code,]
+    labels = {"published": "the paper's text", "released": "the released code"} | SWITCHES
+    shown = settings.keys() | {"published", "released"} if settings else labels.keys()
+    return Table(
+        title="Extra 2",
+        caption="The paper's text against its code: top-1 accuracy (per cent) of MetAug, AlexNet, "
+        f"{dataset_name(dataset)}.",
+        scale=scale_of(frame),
+        rows=tuple(
+            Row(name, (label,), ranked=False) for name, label in labels.items() if name in shown
+        ),
+        columns=COLUMNS,
+        cells=accuracy_cells(frame, dataset, settings, "published"),
+        footnotes=FOOTNOTES,
+        stub=("Variant",),
+    )
+
+
+def _as_found(value: Any) -> Value:
+    """A value of the spec as `settings_by` reads it from the frame."""
+    if isinstance(value, tuple):
+        return "|".join(value)
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return str(value)
+    return float(value)

@@ -1,0 +1,61 @@
+"""Tables that set variants of MetAug against each other: extras 1, 2 and 4."""
+
+from collections.abc import Mapping
+
+import pandas as pd
+
+from metaug.paper.cells import difference
+from metaug.reporting.aggregate import cell
+from metaug.reporting.statistics import NAN, Interval
+from metaug.reporting.tables import Cell, Column
+
+COLUMNS = (
+    Column("conv", ("conv", "top-1")),
+    Column("conv_difference", ("conv", "Δ")),
+    Column("fc", ("fc", "top-1")),
+    Column("fc_difference", ("fc", "Δ")),
+)
+DIFFERENCE_NOTE = "Δ: difference from the first row, paired by trial, with its 95 % t-interval."
+OWN_QUESTION = "A question of this project, not a claim of the paper."
+
+
+def accuracy_cells(
+    frame: pd.DataFrame, dataset: str, settings: Mapping[str, str], reference: str
+) -> dict[tuple[str, str], Cell]:
+    """The cells of `COLUMNS`.
+
+    Args:
+        frame: tidy frame.
+        dataset: where accuracies are taken from.
+        settings: of the rows that have been run, by the rows' names.
+        reference: name of the row from which the others differ.
+    """
+    cells = {}
+    for row, setting in settings.items():
+        for probe in ("conv", "fc"):
+            keys = {
+                "method": "metaug",
+                "dataset": dataset,
+                "backbone": "alexnet",
+                "probe": probe,
+                "metric": "top1",
+            }
+            cells[row, probe] = Cell(cell(frame, setting=setting, **keys))
+            if row == reference:
+                cells[row, f"{probe}_difference"] = Cell(Interval(0.0, NAN, 0))
+            elif reference in settings:
+                change = difference(frame, setting, settings[reference], **keys)
+                cells[row, f"{probe}_difference"] = Cell(change)
+    return cells
+
+
+def training_cells(
+    frame: pd.DataFrame, dataset: str, settings: Mapping[str, str], **metrics: str
+) -> dict[tuple[str, str], Cell]:
+    """Cells of quantities of the training itself: a column for each metric, by its name."""
+    keys = {"method": "metaug", "dataset": dataset, "backbone": "alexnet", "probe": ""}
+    return {
+        (row, column): Cell(cell(frame, setting=setting, metric=metric, **keys))
+        for row, setting in settings.items()
+        for column, metric in metrics.items()
+    }

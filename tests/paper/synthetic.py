@@ -1,0 +1,172 @@
+"""Synthetic frames for the artefacts: of what they ask for themselves, and of the paper's numbers.
+
+`frame_of` makes the frame that an artefact's trainings would give, every cell with a mean of its
+own; `published_as_results` feeds the printed numbers back as if they were ours.
+"""
+
+from collections.abc import Callable, Iterable
+from functools import cache
+from pathlib import Path
+from types import ModuleType
+from zlib import crc32
+
+import numpy as np
+import pandas as pd
+
+from metaug.config import load_config
+from metaug.paper.published import load_published
+from metaug.plan import Plan
+from metaug.reporting.aggregate import COLUMNS
+from metaug.spec import TrialSpec
+
+SCALES = ("smoke", "lite", "full")
+TRIALS = 3
+STEP = 0.25
+"""Accuracies of the three trials of a cell are its mean minus this, its mean, its mean plus this."""
+
+ACCURACIES = ("top1", "top5", "knn_top1")
+NOTHING = pd.DataFrame(columns=COLUMNS)
+
+
+@cache
+def plan_of(scale: str) -> Plan:
+    folder = Path(__file__).parents[2] / "config" / "scales"
+    return Plan(*load_config({"scale": scale}, folder))
+
+
+def mean_of(spec: TrialSpec, readout: str, metric: str) -> float:
+    """An accuracy between 10 and 90, with two decimals, as good as unique."""
+    return 10 + crc32(f"{spec.hash} {readout} {metric}".encode()) % 8000 / 100
+
+
+Mean = Callable[[TrialSpec, str, str], float]
+
+
+def frame_of(
+    scale: str, *artefacts: ModuleType, accuracy: Mean = mean_of, trials: int = TRIALS
+) -> pd.DataFrame:
+    """The frame of some artefacts at a scale, as if all that they ask for had been run."""
+    plan = plan_of(scale)
+    specs = {spec.hash: spec for a in artefacts for spec in a.trials(plan.grid)}
+    rows = [row for spec in specs.values() for row in rows_of(plan, spec, accuracy, trials)]
+    return pd.DataFrame(rows, columns=COLUMNS)
+
+
+def rows_of(plan: Plan, spec: TrialSpec, accuracy: Mean, trials: int) -> list[dict[str, object]]:
+    """The rows of the tidy frame that the trials of a spec leave."""
+    keys = {"scale": spec.scale, "spec": spec.hash, "method": spec.method}
+    keys |= {"dataset": spec.dataset, "backbone": spec.backbone}
+    probes = ("conv", "fc") if spec.backbone == "alexnet" else ("pool",)
+    options = ("", "features=with_augmented") if "delta" in spec.hyper else ("",)
+    cells = {
+        (probe, option, metric): accuracy(spec, f"{probe};{option}", metric)
+        for probe in probes
+        for option in options
+        for metric in ACCURACIES
+    }
+    cells["", "", "train_seconds"] = 100.0 + crc32(spec.hash.encode()) % 50
+    if "delta" in spec.hyper:
+        delta = float(spec.hyper["delta"])
+        exact = spec.hyper["order"] == "exact"
+        cells["", "", "last_augmented_gradient_share"] = delta / (1 + delta)
+        cells["", "", "last_second_order_share"] = 0.25 if exact else 0.0
+        cells |= similarities(without_margin=spec.hyper["alpha"] == 0)
+    setting = plan.setting(spec)
+    return [
+        {
+            **keys,
+            "trial": trial,
+            "seed": 1000 + trial,
+            "probe": probe,
+            "setting": joined(setting, option),
+            "metric": metric,
+            "value": mean + (trial - (trials - 1) / 2) * STEP * (metric in ACCURACIES),
+        }
+        for (probe, option, metric), mean in cells.items()
+        for trial in range(trials)
+    ]
+
+
+def joined(*settings: str) -> str:
+    return ";".join(sorted(part for text in settings for part in text.split(";") if part))
+
+
+def similarities(without_margin: bool) -> dict[tuple[str, str, str], float]:
+    """Histograms around their means."""
+    cells = {}
+    for features, shift in (("original", 0.0), ("with_augmented", 0.05)):
+        for pairs, middle in (("positive", 0.8), ("negative", 0.5)):
+            setting = f"features={features};pairs={pairs}"
+            mean = middle + shift * (1 if without_margin else -1)
+            shares = np.exp(-((((np.arange(50) + 0.5) / 50 - mean) / 0.08) ** 2))
+            cells["", setting, "mean_similarity"] = mean
+            for i, share in enumerate(shares / shares.sum()):
+                cells["", setting, f"histogram_{i:02d}"] = float(share)
+    return cells
+
+
+def tidy(cells: Iterable[tuple[str, str, str, str, str, str, float]]) -> pd.DataFrame:
+    """A frame of one trial for each (method, dataset, backbone, probe, setting, metric, value)."""
+    names = ["method", "dataset", "backbone", "probe", "setting", "metric", "value"]
+    frame = pd.DataFrame(list(cells), columns=names)
+    spec = [f"{i:012x}" for i in range(len(frame))]
+    return frame.assign(scale="full", spec=spec, trial=0, seed=1000)[COLUMNS]
+
+
+FRAME_SETTINGS = {
+    "": "",
+    # Table 4: what a set changes from the default, hflip+crop; DACL's mixup is its own.
+    "hflip+rotate": "augmentation=hflip+rotate",
+    "crop": "augmentation=crop",
+    "grey": "augmentation=grey",
+    "jitter": "augmentation=jitter",
+    "hflip+crop": "",
+    "rotate+jitter": "augmentation=rotate+jitter",
+    "hflip+crop+mixup": "augmentation=crop+hflip+mixup",
+    "hflip+rotate+crop+grey+jitter+mixup": "augmentation=crop+hflip+rotate+jitter+grey+mixup",
+    "dacl hflip+crop+mixup": "",
+    "dacl hflip+rotate+crop+grey+jitter+mixup": "augmentation=crop+hflip+rotate+jitter+grey",
+    # Table 5
+    "without_augmented_features": "",
+    "without_augmented_features;delta=1e-5": "",
+    "with_augmented_features;delta=1e-5": "features=with_augmented",
+    **{
+        f"{way}_augmented_features;delta={text}": joined(f"delta={number}", option)
+        for way, option in (("with", "features=with_augmented"), ("without", ""))
+        for text, number in (
+            ("1e-1", "0.1"),
+            ("1e-2", "0.01"),
+            ("1e-3", "0.001"),
+            ("1e-4", "0.0001"),
+            ("1e-6", "1e-06"),
+            ("1e-7", "1e-07"),
+            ("1e-8", "1e-08"),
+        )
+    },
+    # Table 6
+    "views=L,ab": "batch_size=128;views=l|ab",
+    "views=Y,DbDr": "batch_size=128;views=y|dbdr",
+}
+"""The paper's words (published.csv) and the `setting` of the tidy frame."""
+
+
+def published_as_results(artefact: str) -> pd.DataFrame:
+    """The numbers that the paper prints in a table, as if they were trials of ours. Of what it
+    prints twice, the number from its own run."""
+    printed = load_published().query("artefact == @artefact and dataset != 'average'")
+    printed = printed.sort_values("quoted", kind="stable").drop_duplicates(
+        ["method", "dataset", "backbone", "metric", "setting"]
+    )
+    cells = []
+    for row in printed.itertuples():
+        setting = FRAME_SETTINGS.get(f"{row.method} {row.setting}", FRAME_SETTINGS[row.setting])
+        if artefact == "table3" and row.method in ("nnclr", "metaug_nnclr"):
+            setting = "batch_size=4096;learning_rate=1.92"
+        resnet = row.backbone == "resnet50"
+        backbone = "resnet50" if resnet else "alexnet"
+        probes = ("pool",) if resnet else (row.backbone,) if row.backbone else ("conv", "fc")
+        cells += [
+            (row.method, row.dataset, backbone, probe, setting, row.metric, row.value)
+            for probe in probes
+        ]
+    return tidy(cells)
