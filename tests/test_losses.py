@@ -10,11 +10,12 @@ from metaug.losses import (
     margins,
     oucl_loss,
     similarity,
+    softplus,
     unified_loss,
     weighted_oucl_loss,
 )
 
-BETAS = (0.5, 4.0, 16.0)
+BETAS = (0.5, 4.0, 16.0, 64.0)
 
 
 def similarities(*shape, seed=0):
@@ -155,6 +156,18 @@ def test_float32_does_not_overflow_for_large_beta(loss, option):
     value = loss(positives, negatives, beta=1e4, **{option: 0.0})
     expected = loss(positives.double(), negatives.double(), beta=1e4, **{option: 0.0})
     assert value.item() == pytest.approx(expected.item(), rel=1e-5)
+
+
+def test_softplus_is_exact_and_differentiable_twice_everywhere():
+    x = torch.tensor([-1e4, -30.0, -1.0, 0.0, 1.0, 19.0, 21.0, 1e4], dtype=torch.float64)
+    value = softplus(x.requires_grad_())
+    (slope,) = torch.autograd.grad(value.sum(), x, create_graph=True)
+    (curvature,) = torch.autograd.grad(slope.sum(), x)
+    exact = [v if v > 700 else math.log1p(math.exp(v)) for v in x.tolist()]
+    sigmoid = [1 / (1 + math.exp(-v)) if v > -700 else 0.0 for v in x.tolist()]
+    assert value.tolist() == pytest.approx(exact, rel=1e-14, abs=1e-300)
+    assert slope.tolist() == pytest.approx(sigmoid, rel=1e-12)
+    assert curvature.tolist() == pytest.approx([s * (1 - s) for s in sigmoid], rel=1e-6, abs=1e-12)
 
 
 def test_gamma_of_eq_10_only_shifts_the_softplus(pairs, beta=4.0, gamma=0.4):
