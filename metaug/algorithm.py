@@ -28,6 +28,7 @@ from metaug.losses import (
     margins,
     oucl_exponents,
     similarity,
+    softplus,
     unified_exponents,
     weighted_oucl_exponents,
 )
@@ -48,7 +49,7 @@ from metaug.spec import Frozen, TrialSpec
 
 Features = tuple[Tensor, ...]
 DIAGNOSTIC_PERIOD = 20
-"""Steps between two measurements of gradient shares and norms."""
+"""Steps between two measurements of the augmented loss's share of the encoders' gradient."""
 
 VARIANTS: dict[str, dict[str, Any]] = {
     "published": {
@@ -56,7 +57,6 @@ VARIANTS: dict[str, dict[str, Any]] = {
         "gamma": 0.40,
         "margin": 0.0,
         "prefix": "inverse_beta",
-        "positives": "batch",
         "negatives": 4096,
         "inner_learning_rate": None,
         "update_order": "per_pass",
@@ -78,7 +78,6 @@ VARIANTS: dict[str, dict[str, Any]] = {
         "gamma": 0.25,
         "margin": 0.0,
         "prefix": "one",
-        "positives": "bank",
         "negatives": 1024,
         "inner_learning_rate": 1e-3,
         "update_order": "alternating",
@@ -120,8 +119,11 @@ class UnifiedHyper(Frozen):
     similarity: Literal["shifted", "clamped"] = "shifted"
     pool: Literal["sample", "batch"] = "sample"
     """Over which pairs the double sum runs: those of one image, or of the whole mini-batch."""
-    positives: Literal["batch", "bank"]
-    """What the anchor is compared with: the target's current feature, or its memory bank row."""
+    positives: Literal["bank", "batch"] = "bank"
+    """What the anchor is compared with: the target's memory bank row, as in CMC and in the release,
+    or its current feature. The paper does not say. With `batch` the encoders can tell positives
+    from negatives by age alone: at `lite` they outran the bank, and collapsed when the learning
+    rate fell (conv probe 44 % on CIFAR-10, 56 % with `bank`, 46 % untrained)."""
     negatives: int = Field(ge=1)
     redraw_negatives: bool
     """Draw negatives anew for every augmented combination, not once for an evaluation."""
@@ -159,7 +161,7 @@ class MetAugHyper(UnifiedHyper):
     """`per_pass`: one pass over the data for the encoders, then one for the MAGs (Algorithm 1);
     `alternating`: both on every batch, the MAGs after the encoders; `simultaneous`: both from the
     same weights, sharing the encoders' forward and backward pass."""
-    inner_learning_rate: float | None
+    inner_learning_rate: float | None = Field(ge=0)
     """ℓ of the look-ahead; None: the encoders' current rate."""
     mag_hidden: int | None = Field(None, ge=1)
     """Hidden width of the MAGs; None: 2048 times the width of the spec."""
@@ -224,6 +226,17 @@ class PairScores:
             self._cosines[key] = self.features[anchor_aug][anchor] @ self.rows[target].T
         return self._cosines[key]
 
+    def kept(self, values: Tensor) -> Tensor:
+        """Those of (N, K) values that belong to negatives which are not left out, flattened."""
+        return values.flatten() if self.excluded is None else values[~self.excluded]
+
+    def highest_negative(self, anchor: str, target: str) -> Tensor:
+        """Cosine of each image's original anchor with its closest negative, (N,)."""
+        values = self.negative(anchor, False, target)
+        if self.excluded is not None:
+            values = values.masked_fill(self.excluded, -torch.inf)
+        return values.amax(1)
+
     def negative_mass(
         self, anchor: str, anchor_aug: bool, target: str, exponent: Callable[[Tensor], Tensor]
     ) -> Tensor:
@@ -271,7 +284,7 @@ class MetAugOUCL(Method):
         with self.autocast():
             hidden = [self.encoders[view](views[view]) for view in self.spec.views]
         return tuple(
-            F.normalize(self.projectors[view](h.float()), dim=1)
+            F.normalize(self.projectors[view](h.to(self.projectors[view].weight.dtype)), dim=1)
             for view, h in zip(self.spec.views, hidden, strict=True)
         )
 
@@ -301,7 +314,7 @@ class MetAugOUCL(Method):
             self.bank.update(view, batch.index, z.detach())
 
     def exponents(self, positive: Tensor, negative: Tensor) -> tuple[Tensor, Tensor]:
-        """Exponents of cosines under the loss of the spec, elementwise."""
+        """Exponents of cosines under the loss of the spec, elementwise; each side by itself."""
         h = self.hyper
         if h.loss == "contrastive":
             return -positive / h.temperature, negative / h.temperature
@@ -325,20 +338,21 @@ class MetAugOUCL(Method):
         negatives of their anchors."""
         h = self.hyper
         cosines = torch.stack([scores.positive(*pair) for pair in pairs], 1)
-        positive = self.exponents(cosines, cosines)[0]
+        positive = self.exponents(cosines, cosines[:0])[0]
         anchors = [pair[:3] for pair in pairs]
         if h.loss != "contrastive":
             anchors = list(dict.fromkeys(anchors))
         negative = torch.stack(
-            [scores.negative_mass(*key, lambda c: self.exponents(c, c)[1]) for key in anchors], 1
+            [scores.negative_mass(*key, lambda c: self.exponents(c[:0], c)[1]) for key in anchors],
+            1,
         )
         if h.loss == "contrastive":
-            return F.softplus(positive + negative).sum(1).mean()
+            return softplus(positive + negative).sum(1).mean()
         if h.pool == "batch":
             log_mass = positive.flatten().logsumexp(0) + negative.flatten().logsumexp(0)
         else:
             log_mass = positive.logsumexp(1) + negative.logsumexp(1)
-        loss = F.softplus(log_mass).mean()
+        loss = softplus(log_mass).mean()
         return loss / h.beta if h.prefix == "inverse_beta" else loss
 
     def summaries(self, images: Tensor, generator: torch.Generator) -> dict[str, dict[str, float]]:
@@ -366,7 +380,8 @@ class MetAugOUCL(Method):
                 found["negative"].append(values[~same])
         summary = {}
         for sign, parts in found.items():
-            values = torch.cat(parts).float().cpu()
+            # rounding carries cosines past 1, where the histogram would lose them
+            values = torch.cat(parts).float().cpu().clamp(0, 1)
             counts = torch.histc(values, bins=50, min=0, max=1) / len(values)
             summary[f"features={kind};pairs={sign}"] = {
                 "mean_similarity": float(values.mean()),
@@ -450,8 +465,10 @@ class MetAug(MetAugOUCL):
                 loss = loss + self.pair_loss(scores_of_view, frozenset({view}))
         else:
             flags = (False, True)
+            # a bank row is a target of one kind only
+            targets = flags if h.positives == "batch" else (False,)
             loss = self._loss_over(
-                scores, [(a, x, t, y) for a, t in self.directions for x in flags for y in flags]
+                scores, [(a, x, t, y) for a, t in self.directions for x in flags for y in targets]
             )
         terms["augmented"] = h.delta * loss
         if regularised and h.alpha > 0:
@@ -468,9 +485,7 @@ class MetAug(MetAugOUCL):
         positives = torch.stack(
             [originals[a].positive(a, False, t, False) for a, t in self.directions], 1
         )
-        highest = torch.stack(
-            [originals[a].negative(a, False, t).amax(1) for a, t in self.directions], 1
-        )
+        highest = torch.stack([originals[a].highest_negative(a, t) for a, t in self.directions], 1)
         if h.margin_scope == "batch":
             positives, highest = positives.flatten(), highest.flatten()
         sigma_pos, sigma_neg = margins(
@@ -482,12 +497,15 @@ class MetAug(MetAugOUCL):
         if h.margin_pairs == "released":
             groups += [(single[t], a, False, t, True) for a, t in self.directions]
         augmented_positives = torch.stack([s.positive(a, x, t, y) for s, a, x, t, y in groups])
-        augmented_negatives = torch.stack([s.negative(a, x, t) for s, a, x, t, _ in groups])
+        augmented_negatives = torch.cat([s.kept(s.negative(a, x, t)) for s, a, x, t, _ in groups])
+        if sigma_neg.ndim:  # one margin for each image: repeat it for the image's negatives
+            each = sigma_neg[:, None].expand(-1, h.negatives)
+            sigma_neg = torch.cat([s.kept(each) for s, *_ in groups])
         return margin_regularization(
             similarity(augmented_positives, h.similarity),
             similarity(augmented_negatives, h.similarity),
             sigma_pos,
-            sigma_neg[:, None] if sigma_neg.ndim else sigma_neg,
+            sigma_neg,
             positive_weight=h.margin_positive_weight,
         )
 
@@ -512,9 +530,9 @@ class MetAug(MetAugOUCL):
             logs |= mag_logs
         else:
             logs, features, inner = self._encoder_gradient(views, batch, share=True)
-            mag_gradient = self._mag_gradient(views, batch, inner)
+            mag_gradient = self._mag_gradient(views, features, batch, inner)
             self._step("encoder", inner.parameters)
-            logs |= self._apply_to_mags(mag_gradient, batch)
+            logs |= self._apply_to_mags(mag_gradient)
         if h.bank_updates == "once":
             self.update_bank(features, batch)
         return logs
@@ -541,16 +559,21 @@ class MetAug(MetAugOUCL):
                 parameters,
                 create_graph=share and h.order == "exact",
             )
-            logs: dict[str, Tensor | float] = {"loss": loss}
-            if batch.step % DIAGNOSTIC_PERIOD == 0:
-                logs["augmented_gradient_share"] = self._augmented_share(features, batch)
+        logs: dict[str, Tensor | float] = {"loss": loss}
+        if batch.step % DIAGNOSTIC_PERIOD == 0:
+            logs["augmented_gradient_share"] = self._augmented_share(features, batch)
         return logs, tuple(z.detach() for z in features), inner
 
     def _augmented_share(self, features: Features, batch: Batch) -> Tensor:
-        """Norm of the feature gradient of delta L_aug over that of L_ori plus it, in [0, 1]."""
+        """Norm of the feature gradient of delta L_aug over that of L_ori plus it, in [0, 1].
+
+        Whatever this changes is put back: looking does not change the training.
+        """
         leaves = tuple(z.detach().requires_grad_() for z in features)
         bank = {name: buffer.clone() for name, buffer in self.bank.named_buffers()}
-        terms = self.objective_terms(leaves, self.augmented(leaves), batch, regularised=False)
+        drawn = batch.generator.get_state()
+        with frozen_running_statistics(self.mags):
+            terms = self.objective_terms(leaves, self.augmented(leaves), batch, regularised=False)
         norms = [
             torch.nn.utils.get_total_norm(
                 torch.autograd.grad(terms[name], leaves, retain_graph=True)
@@ -558,6 +581,7 @@ class MetAug(MetAugOUCL):
             for name in ("original", "augmented")
         ]
         self.bank.load_state_dict(bank)
+        batch.generator.set_state(drawn)
         return norms[1] / (norms[0] + norms[1]).clamp(min=1e-38)
 
     def _mag_step(
@@ -565,23 +589,35 @@ class MetAug(MetAugOUCL):
     ) -> tuple[dict[str, Tensor | float], Features]:
         """Look-ahead from the current encoders and step of the MAGs."""
         h = self.hyper
-        features = self(views)
-        _, inner = inner_gradient(
-            features,
-            lambda z: self.objective(z, batch, regularised=h.margin_in_look_ahead),
-            list(self.encoder_parameters().values()),
-            create_graph=h.order == "exact",
-        )
-        logs = self._apply_to_mags(self._mag_gradient(views, batch, inner), batch)
-        return logs, tuple(z.detach() for z in features)
+        through_encoder = h.look_ahead == "encoder"
+        with torch.set_grad_enabled(through_encoder):
+            features = self(views)
+        inner = None
+        if through_encoder:
+            _, inner = inner_gradient(
+                features,
+                lambda z: self.objective(z, batch, regularised=h.margin_in_look_ahead),
+                list(self.encoder_parameters().values()),
+                create_graph=h.order == "exact",
+            )
+        features = tuple(z.detach() for z in features)
+        return self._apply_to_mags(self._mag_gradient(views, features, batch, inner)), features
 
     def _mag_gradient(
-        self, views: Mapping[str, Tensor], batch: Batch, inner: InnerGradient
+        self,
+        views: Mapping[str, Tensor],
+        features: Features,
+        batch: Batch,
+        inner: InnerGradient | None,
     ) -> MetaGradient:
+        """Gradient of the MAGs; `features` and `inner` belong to the current encoders."""
         h = self.hyper
-        rate = h.inner_learning_rate or self.optimizers["encoder"].param_groups[0]["lr"]
+        rate = h.inner_learning_rate
+        if rate is None:
+            rate = self.optimizers["encoder"].param_groups[0]["lr"]
         if h.look_ahead == "mag":
-            return self._own_look_ahead_gradient(views, batch, rate)
+            return self._own_look_ahead_gradient(features, batch, rate)
+        assert inner is not None
         with frozen_running_statistics(self.encoders):
             return meta_gradient(
                 lambda parameters: functional_call(self, dict(parameters), (views,)),
@@ -594,13 +630,11 @@ class MetAug(MetAugOUCL):
             )
 
     def _own_look_ahead_gradient(
-        self, views: Mapping[str, Tensor], batch: Batch, rate: float
+        self, features: Features, batch: Batch, rate: float
     ) -> MetaGradient:
         """Gradient after a look-ahead step of the MAGs themselves, encoders fixed (the release's
         June 2022 code). All of it is direct: there is no path through the encoders."""
         h = self.hyper
-        with frozen_running_statistics(self.encoders), torch.no_grad():
-            features = self(views)
         omega = dict(self.mags.named_parameters())
         inner = self.objective(features, batch, regularised=h.margin_in_look_ahead)
         exact = h.order == "exact"
@@ -633,23 +667,20 @@ class MetAug(MetAugOUCL):
         optimizer.step()
         optimizer.zero_grad(set_to_none=True)
 
-    def _apply_to_mags(self, gradient: MetaGradient, batch: Batch) -> dict[str, Tensor | float]:
+    def _apply_to_mags(self, gradient: MetaGradient) -> dict[str, Tensor | float]:
         h = self.hyper
         scale = 1 / h.delta if h.mag_gradient_scale == "unscaled" else 1.0
         self._step("mag", tuple(g * scale for g in gradient.total))
-        logs: dict[str, Tensor | float] = {"meta_loss": gradient.loss}
-        if batch.step % DIAGNOSTIC_PERIOD == 0:
-            logs |= {
-                "mag_gradient_norm": scale * torch.nn.utils.get_total_norm(gradient.total),
-                "mag_weight_norm": torch.nn.utils.get_total_norm(
-                    [p.detach() for p in self.mags.parameters()]
-                ),
-                "second_order_share": gradient.second_order_share,
-            }
-        return logs
+        weights = [p.detach() for p in self.mags.parameters()]
+        return {
+            "meta_loss": gradient.loss,
+            "mag_gradient_norm": scale * torch.nn.utils.get_total_norm(gradient.total),
+            "mag_weight_norm": torch.nn.utils.get_total_norm(weights),
+            "second_order_share": gradient.second_order_share,
+        }
 
     def representation(self, images: Tensor) -> dict[str, Tensor]:
-        """The encoders' layers; for the first one also with the MAGs' outputs appended.
+        """The encoders' layers, each also with the MAGs' outputs appended.
 
         Table 5 probes "with augmented features"; the paper does not say how they join the
         representation, the release appends them to the layer (sheet, row 32).

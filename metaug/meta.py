@@ -10,9 +10,11 @@ The MAG parameters ω are judged after a look-ahead step of the encoder paramete
 forward-mode product through the encoder and a double backward through the small loss head.
 """
 
+import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cache
 from typing import Literal
 
 import torch
@@ -22,7 +24,8 @@ from torch.autograd import forward_ad
 Order = Literal["exact", "first_order", "none"]
 Features = tuple[Tensor, ...]
 Encode = Callable[[Mapping[str, Tensor]], Features]
-"""Features of the batch under the given encoder parameters; must not change any buffer."""
+"""Features of the batch under the given encoder parameters, on which every feature depends; must
+not change any buffer."""
 
 
 @dataclass(frozen=True)
@@ -141,15 +144,22 @@ def meta_gradient(
 
 def _jvp(encode: Encode, parameters: Mapping[str, Tensor], direction: Sequence[Tensor]) -> Features:
     """Forward-mode product ∂encode/∂parameters · direction, detached."""
+    _load_forward_mode()
     with torch.no_grad(), forward_ad.dual_level():
         duals = {
             name: forward_ad.make_dual(p.detach(), v)
             for (name, p), v in zip(parameters.items(), direction, strict=True)
         }
-        tangents = [forward_ad.unpack_dual(z) for z in encode(duals)]
-        return tuple(
-            t.primal.new_zeros(t.primal.shape) if t.tangent is None else t.tangent for t in tangents
-        )
+        return tuple(forward_ad.unpack_dual(z).tangent for z in encode(duals))
+
+
+@cache
+def _load_forward_mode() -> None:
+    """Make the first dual tensor of the process, without the warning that torch gives itself: on
+    first use it compiles its decompositions by `torch.jit.script`, which it has deprecated."""
+    with warnings.catch_warnings(), forward_ad.dual_level():
+        warnings.filterwarnings("ignore", "`torch.jit.script` is deprecated", FutureWarning)
+        forward_ad.make_dual(torch.zeros(()), torch.zeros(()))
 
 
 def _gradient(value: Tensor, omega: Sequence[Tensor]) -> tuple[Tensor, ...]:
