@@ -18,7 +18,6 @@ SWITCHES = {
     "loss": "Eq. 8 with λ = 0, not Eq. 10",
     "gamma": "γ = 0.25, not 0.40",
     "prefix": "loss not divided by β",
-    "positives": "positives from the memory bank, not the batch",
     "negatives": "1,024 negatives, not 4,096",
     "inner_learning_rate": "look-ahead at rate 0.001, not the encoders'",
     "update_order": "both updates on every batch, not pass by pass",
