@@ -69,8 +69,8 @@ def test_the_loss_weighs_instance_and_jigsaw_against_the_same_keys(
     assert torch.equal(key, jigsaw_key)
     assert torch.equal(queue, before)
     assert torch.equal(jigsaw_queue, before)
-    expected = (1 - weight) * float(instance) + weight * float(jigsaw)
-    assert float(loss) == pytest.approx(expected, rel=1e-5)
+    expected = (1 - weight) * instance.detach() + weight * jigsaw.detach()
+    assert float(loss.detach()) == pytest.approx(float(expected), rel=1e-5)
 
 
 def test_the_key_network_moves_after_the_step(make_spec, make_batch, ready):
