@@ -8,10 +8,12 @@ from metaug.paper.variants import OWN_QUESTION
 from metaug.reporting.aggregate import cell
 from metaug.reporting.figures import (
     Drawing,
+    accuracy_axis,
     canvas,
     curve,
     data_of,
     full_caption,
+    legend,
     level,
     note_if_empty,
 )
@@ -64,7 +66,7 @@ def render(frame: pd.DataFrame) -> Drawing:
     )
     without = cell(frame, method="metaug_oucl", probe="conv", setting="", metric="top1", **keys)
     with canvas(
-        f"Contribution of the generators, {dataset_name(dataset)}", scale, height=3.4, rows=2
+        f"Contribution of the generators, {dataset_name(dataset)}", scale, height=3.7, rows=2
     ) as (figure, (above, below)):
         curve(above, shares, method_style("metaug"), "MetAug")
         curve(below, accuracies, method_style("metaug"), "MetAug")
@@ -76,10 +78,9 @@ def render(frame: pd.DataFrame) -> Drawing:
         above.set_yscale("log")
         above.set_xticklabels([])
         above.set_ylabel("share of gradient")
-        below.set_ylabel("top-1 accuracy (%)")
+        accuracy_axis(below)
         below.set_xlabel("δ")
-        if accuracies:
-            below.legend(loc="best")
+        legend(figure, below, columns=2)
     shown = (
         {("gradient_share", delta): shares[delta] for delta in sorted(shares)}
         | {("top1", delta): accuracies[delta] for delta in sorted(accuracies)}

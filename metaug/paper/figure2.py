@@ -9,7 +9,15 @@ from matplotlib.axes import Axes
 from metaug.config import Grid
 from metaug.paper.cells import Value, dataset_of, scale_of, settings_by, stand_in_note
 from metaug.reporting.aggregate import cell
-from metaug.reporting.figures import Drawing, canvas, data_of, full_caption, note_if_empty
+from metaug.reporting.figures import (
+    Drawing,
+    canvas,
+    data_of,
+    full_caption,
+    legend,
+    note_if_empty,
+    positions,
+)
 from metaug.reporting.names import dataset_name, power_of_ten
 from metaug.reporting.statistics import Interval
 from metaug.reporting.style import BLUE, TEXT_WIDTH, VERMILLION
@@ -18,7 +26,7 @@ from metaug.spec import TrialSpec
 DATASET = "cifar10"
 DEFAULT_ALPHA = 1e-11
 ALPHAS = {"with": DEFAULT_ALPHA, "without": 0.0}
-FEATURES = {"original": "original features", "with_augmented": "with augmented features"}
+FEATURES = {"original": "original features", "with_augmented": "original and augmented"}
 LOOKS = {"positive": (BLUE, "-"), "negative": (VERMILLION, "--")}
 BINS = 50
 CAPTION = (
@@ -49,7 +57,7 @@ def render(frame: pd.DataFrame) -> Drawing:
         f"Similarity of feature pairs, {dataset_name(dataset)}",
         scale,
         width=TEXT_WIDTH,
-        height=3.4,
+        height=3.6,
         rows=2,
         columns=2,
         share=True,
@@ -59,14 +67,16 @@ def render(frame: pd.DataFrame) -> Drawing:
             drawn = [pairs for pairs in LOOKS if (margin, features, pairs) in found]
             for pairs in drawn:
                 _draw(axes, found[margin, features, pairs], pairs)
-            axes.set_title(f"{margin} margin, {FEATURES[features]}")
+            axes.set_title(f"{margin} margin: {FEATURES[features]}")
             note_if_empty(axes, not drawn)
-            if drawn and axes is panels[0]:
-                axes.legend(loc="upper left")
         panels[0].set_xlim(0, 1)
+        positions(panels[0], (0, 0.25, 0.5, 0.75, 1))
         panels[0].set_ylim(bottom=0)
-        figure.supxlabel("similarity", fontsize=8)
-        figure.supylabel("share of pairs (%)", fontsize=8)
+        for axes in panels[2:]:
+            axes.set_xlabel("similarity")
+        for axes in panels[::2]:
+            axes.set_ylabel("share of pairs (%)")
+        legend(figure, panels[0], columns=2)
     caption = CAPTION.format(alpha=power_of_ten(DEFAULT_ALPHA), dataset=dataset_name(dataset))
     data = data_of(
         {(*place, name): v for place, parts in found.items() for name, v in parts.items()},

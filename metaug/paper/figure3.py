@@ -9,10 +9,12 @@ from metaug.paper.cells import Value, dataset_of, intervals_by, scale_of, stand_
 from metaug.reporting.figures import (
     NOTHING,
     Drawing,
+    accuracy_axis,
     canvas,
     curve,
     data_of,
     full_caption,
+    legend,
     level,
     note_if_empty,
     positions,
@@ -66,23 +68,22 @@ def render(frame: pd.DataFrame) -> Drawing:
         float(decay): interval for (loss, decay, _), interval in found.items() if loss == "weighted"
     }
     without = found.get(("unified", 1.0, NO_WEIGHTS_MARGIN), NOTHING)
-    with canvas(f"Attenuated weights Γ, {dataset_name(dataset)}", scale, height=2.5) as (
+    with canvas(f"Attenuated weights Γ, {dataset_name(dataset)}", scale, height=2.7) as (
         figure,
         (axes,),
     ):
-        curve(axes, decayed, method_style("metaug_oucl"), "Γ / φ_dec")
-        level(axes, without, "no Γ")
+        curve(axes, decayed, method_style("metaug_oucl"), r"$\Gamma\,/\,\varphi_\mathrm{dec}$")
+        level(axes, without, r"no $\Gamma$")
         if dataset == DATASET:
             axes.axvline(
-                PUBLISHED_BEST, color=GREY, linestyle=":", linewidth=0.9, label="paper's best"
+                PUBLISHED_BEST, color=GREY, linestyle=":", linewidth=0.9, label="the paper's best"
             )
         note_if_empty(axes, not (decayed or without.n))
         axes.set_xlim(DECAYS[0] - 0.4, DECAYS[-1] + 0.4)
         positions(axes, DECAYS)
-        axes.set_xlabel("φ_dec")
-        axes.set_ylabel("top-1 accuracy (%)")
-        if axes.get_legend_handles_labels()[0]:
-            axes.legend(loc="best")
+        axes.set_xlabel(r"$\varphi_\mathrm{dec}$")
+        accuracy_axis(axes)
+        legend(figure, axes, columns=3)
     shown = {("decayed", x): decayed[x] for x in sorted(decayed)} | {("no_weights", ""): without}
     caption = CAPTION.format(dataset=dataset_name(dataset))
     return Drawing(

@@ -6,10 +6,12 @@ from metaug.config import Grid
 from metaug.paper.cells import dataset_of, intervals_by, scale_of, stand_in_note
 from metaug.reporting.figures import (
     Drawing,
+    accuracy_axis,
     canvas,
     curve,
     data_of,
     full_caption,
+    legend,
     note_if_empty,
     positions,
 )
@@ -75,9 +77,8 @@ def render(frame: pd.DataFrame) -> Drawing:
         axes.set_xlim(sizes[0] / 1.4, sizes[-1] * 1.4)
         positions(axes, sizes)
         axes.set_xlabel("batch size")
-        axes.set_ylabel("top-1 accuracy (%)")
-        if curves:
-            figure.legend(loc="outside lower center", ncols=2)
+        accuracy_axis(axes)
+        legend(figure, axes, columns=2)
     shown = {(m, size): v for m, points in curves.items() for size, v in points.items()}
     caption = CAPTION.format(dataset=dataset_name(dataset))
     return Drawing(

@@ -81,7 +81,7 @@ def render(frame: pd.DataFrame) -> Drawing:
                 )
                 if known
             )
-    with canvas(f"Loss and margin, {dataset_name(dataset)}", scale, height=2.0) as (
+    with canvas(f"Loss and margin, {dataset_name(dataset)}", scale, height=2.6) as (
         figure,
         (axes,),
     ):
@@ -90,7 +90,8 @@ def render(frame: pd.DataFrame) -> Drawing:
         heatmap(axes, labelled, [*LOSSES.values()], [*SIZES.values()], norm, texts, fontsize=6.5)
         axes.set_xlabel("margin")
         axes.set_ylabel("loss")
-        colour_bar(figure, (axes,), norm, "top-1 accuracy (%)")
+        if found:
+            colour_bar(figure, (axes,), norm, "top-1 accuracy (%)", "bottom")
     caption = CAPTION.format(
         dataset=dataset_name(dataset),
         alpha=power_of_ten(DEFAULT_ALPHA),

@@ -104,11 +104,12 @@ def render(frame: pd.DataFrame) -> Drawing:
                 {place: f"{interval.mean:.1f}" for place, interval in labelled.items()},
                 fontsize=5 if len(xs) > 4 else 7,
             )
-            axes.tick_params(labelsize=6)
+            axes.tick_params(labelsize=5.5 if len(xs) > 4 else 7)
             axes.set_title(f"{SYMBOLS[held]} = {TEXTS[held](at)}")
-            axes.set_ylabel(SYMBOLS[row], rotation=0)
+            axes.set_ylabel(SYMBOLS[row], rotation=0, va="center", labelpad=8)
             axes.set_xlabel(SYMBOLS[column])
-        colour_bar(figure, panels, norm, "top-1 accuracy (%)")
+        if found:
+            colour_bar(figure, panels, norm, "top-1 accuracy (%)")
     caption = CAPTION.format(dataset=dataset_name(dataset))
     widths = [v.half_width for v in shown.values() if not math.isnan(v.half_width)]
     mean_width = (

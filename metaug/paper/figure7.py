@@ -7,10 +7,12 @@ from metaug.paper.cells import dataset_of, intervals_by, scale_of, stand_in_note
 from metaug.paper.published import published_value
 from metaug.reporting.figures import (
     Drawing,
+    accuracy_axis,
     canvas,
     curve,
     data_of,
     full_caption,
+    legend,
     mark_published,
     note_if_empty,
     positions,
@@ -55,7 +57,7 @@ def render(frame: pd.DataFrame) -> Drawing:
     printed = published_value(
         "figure7", "metaug_oucl", dataset, "fc", "top1", f"gamma={DEFAULT_GAMMA:.2f}"
     ).value
-    with canvas(f"Margin γ of OUCL, {dataset_name(dataset)}", scale, height=2.4) as (
+    with canvas(f"Margin γ of OUCL, {dataset_name(dataset)}", scale, height=2.6) as (
         figure,
         (axes,),
     ):
@@ -66,9 +68,8 @@ def render(frame: pd.DataFrame) -> Drawing:
         axes.set_xlim(GAMMAS[0] - 0.02, GAMMAS[-1] + 0.02)
         positions(axes, GAMMAS)
         axes.set_xlabel("γ")
-        axes.set_ylabel("top-1 accuracy (%)")
-        if len(axes.get_legend_handles_labels()[0]) > 1:
-            axes.legend(loc="best")
+        accuracy_axis(axes)
+        legend(figure, axes, columns=2)
     shown = {(gamma,): interval for gamma, interval in points.items()}
     sentences = [CAPTION.format(dataset=dataset_name(dataset))]
     if dataset == DATASET:

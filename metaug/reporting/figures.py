@@ -134,6 +134,14 @@ def level(axes: Axes, interval: Interval, label: str) -> None:
         axes.axhspan(low, high, color=GREY, alpha=0.15, linewidth=0)
 
 
+def accuracy_axis(axes: Axes) -> None:
+    """Name the y axis; it ends at 100 %, even where an interval does not. Call it after all else
+    has been drawn."""
+    low, high = axes.get_ylim()
+    axes.set_ylim(max(low, 0), min(high, 100))
+    axes.set_ylabel("top-1 accuracy (%)")
+
+
 def positions(axes: Axes, values: Sequence[float], labels: Sequence[str] | None = None) -> None:
     """Ticks of the x axis at exactly these values."""
     axes.xaxis.set_major_locator(FixedLocator(list(values)))
@@ -144,7 +152,7 @@ def positions(axes: Axes, values: Sequence[float], labels: Sequence[str] | None 
 def mark_published(axes: Axes, x: float, value: float, label: str) -> None:
     """A published number: a star in place if it is within `NEAR` of ours, else named at the edge.
 
-    Call it after all else has been drawn.
+    Call it after our curves have been drawn.
     """
     low, high = axes.get_ylim()
     if not axes.lines or low - NEAR <= value <= high + NEAR:
@@ -212,16 +220,32 @@ def shared_norm(intervals: Iterable[Interval]) -> Normalize:
     return Normalize(min(means), max(means)) if means else Normalize(0, 1)
 
 
-def colour_bar(figure: Figure, axes: Sequence[Axes], norm: Normalize, label: str) -> None:
-    """The key to the colours of heatmaps, to their right."""
+def colour_bar(
+    figure: Figure, axes: Sequence[Axes], norm: Normalize, label: str, location: str = "right"
+) -> None:
+    """The key to the colours of heatmaps."""
     mappable = ScalarMappable(norm, colormaps["cividis"])
-    bar = figure.colorbar(mappable, ax=axes, label=label, aspect=25, pad=0.02)
+    bar = figure.colorbar(mappable, ax=axes, label=label, location=location, aspect=30, pad=0.02)
     bar.outline.set_visible(False)
 
 
+def legend(figure: Figure, axes: Axes, columns: int) -> None:
+    """The key to the curves of a plot, if there are several; below it, where it hides nothing."""
+    handles, labels = axes.get_legend_handles_labels()
+    if len(handles) > 1:
+        figure.legend(handles, labels, loc="outside lower center", ncols=columns)
+
+
 def note_if_empty(axes: Axes, empty: bool) -> None:
-    """Say in the middle of a plot that it has nothing to show."""
+    """Say in a plot that it has nothing to show, and take the numbers off its y axis."""
     if empty:
+        axes.set_yticklabels([])
         axes.text(
-            0.5, 0.5, "nothing has been run", transform=axes.transAxes, ha="center", color=GREY
+            0.5,
+            0.75,
+            "nothing has been run",
+            transform=axes.transAxes,
+            ha="center",
+            color=GREY,
+            backgroundcolor="white",
         )
