@@ -52,10 +52,14 @@ class CMC(Method):
     class Hyper(Frozen):
         """Hyper-parameters of CMC."""
 
-        temperature: float = Field(0.07, gt=0)
-        negatives: int = Field(4096, ge=1)
-        feature_dim: int = Field(128, ge=1)
-        bank_momentum: float = Field(0.5, ge=0, le=1)
+        temperature: float = Field(0.07, gt=0, description="softmax temperature; CMC")
+        negatives: int = Field(
+            4096, ge=1, description="bank rows drawn; MetAug, section 4.1 (CMC's code: 16,384)"
+        )
+        feature_dim: int = Field(128, ge=1, description="width of the embedding; CMC")
+        bank_momentum: float = Field(
+            0.5, ge=0, le=1, description="share of a bank row that an update keeps; CMC"
+        )
 
     @classmethod
     def check(cls, spec: TrialSpec) -> None:

@@ -56,9 +56,11 @@ class SimCLR(Method):
     class Hyper(Frozen):
         """Hyper-parameters of SimCLR."""
 
-        temperature: float = Field(0.5, gt=0)
-        projector_hidden: int = Field(2048, ge=1)
-        feature_dim: int = Field(128, ge=1)
+        temperature: float = Field(
+            0.5, gt=0, description="softmax temperature; SimCLR's CIFAR recipe"
+        )
+        projector_hidden: int = Field(2048, ge=1, description="width of the head; (choice)")
+        feature_dim: int = Field(128, ge=1, description="width of the embedding; SimCLR")
 
     def __init__(self, spec: TrialSpec, data: DataShape) -> None:
         super().__init__(spec, data)

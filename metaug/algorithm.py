@@ -102,21 +102,26 @@ class UnifiedHyper(Frozen):
     """Hyper-parameters of the loss on original features."""
 
     variant: Literal["published", "released"] = "published"
+    """The paper's text, or what the released code computes; gives the defaults `by variant`."""
     loss: Literal["oucl", "unified", "weighted", "contrastive"]
     """`oucl`: Eq. 10; `unified`: Eq. 8, no weights Γ; `weighted`: Eq. 9 with Γ / `decay`;
     `contrastive`: softmax cross-entropy of each direction, summed (Eq. 1 as in CMC)."""
     beta: float = Field(16.0, gt=0)
+    """Inverse temperature; the release's (the paper tries 2 to 256 and does not say)."""
     gamma: float = Field(ge=0)
+    """Margin of Eq. 9 and 10: 0.40 in the paper, 0.25 in the release."""
     margin: float
     """λ of Eq. 8."""
     decay: float = Field(1.0, gt=0)
-    """φ_dec of section 4.4."""
+    """φ_dec of section 4.4; that it divides Γ is a (choice), the formula was lost."""
     detach_weights: bool = False
+    """Treat Γ as a constant, as circle loss does; the paper does not say."""
     temperature: float = Field(0.07, gt=0)
     """Of the `contrastive` loss."""
     prefix: Literal["inverse_beta", "one"]
     """Factor before the logarithm: 1/β as in the paper, or 1 as 16/γ_c in the release."""
     similarity: Literal["shifted", "clamped"] = "shifted"
+    """From cosine to [0, 1]: (1 + cos) / 2 as in the release, or max(cos, 0)."""
     pool: Literal["sample", "batch"] = "sample"
     """Over which pairs the double sum runs: those of one image, or of the whole mini-batch."""
     positives: Literal["bank", "batch"] = "bank"
@@ -125,12 +130,15 @@ class UnifiedHyper(Frozen):
     from negatives by age alone: at `lite` they outran the bank, and collapsed when the learning
     rate fell (conv probe 44 % on CIFAR-10, 56 % with `bank`, 46 % untrained)."""
     negatives: int = Field(ge=1)
+    """Bank rows drawn for an evaluation of the loss: 4096 in the paper, 1024 in the release."""
     redraw_negatives: bool
     """Draw negatives anew for every augmented combination, not once for an evaluation."""
     exclude_own: bool = False
     """Leave an image's own bank row out of its negatives."""
     feature_dim: int = Field(128, ge=1)
+    """Width of the embedding; release."""
     bank_momentum: float = Field(0.5, ge=0, le=1)
+    """Share of a bank row that an update keeps; release."""
     bank_updates: Literal["once", "every_evaluation"]
     """Once an iteration, after all losses; or whenever the original pairs were scored."""
 
@@ -155,6 +163,8 @@ class MetAugHyper(UnifiedHyper):
     detach_features: bool = False
     """Cut the path from augmented features through the MAGs into the encoders."""
     order: Order = "exact"
+    """Of the meta gradient: `exact`; `first_order`, the look-ahead weights taken as constants;
+    `none`, no look-ahead."""
     look_ahead: Literal["encoder", "mag"] = "encoder"
     """Whose fast weights the MAGs are judged with: `mag` is the release's earlier code."""
     update_order: Literal["per_pass", "alternating", "simultaneous"]
@@ -166,20 +176,29 @@ class MetAugHyper(UnifiedHyper):
     mag_hidden: int | None = Field(None, ge=1)
     """Hidden width of the MAGs; None: 2048 times the width of the spec."""
     mag_optimizer: Literal["sgd", "adam"] = "sgd"
+    """Of the MAGs; release."""
     mag_learning_rate: float = Field(0.03, gt=0)
+    """Never decayed; release (the paper's ℓ' is not stated)."""
     mag_weight_decay: float = Field(1e-4, ge=0)
+    """Release; it can outweigh gradients scaled by delta, so the norms of both are logged."""
     mag_gradient_scale: Literal["scaled", "unscaled"] = "scaled"
     """`unscaled` divides the meta objective by delta."""
     mag_running_statistics: bool
     """Let the encoder step move the MAGs' running statistics of batch normalisation."""
     mag_probe_mode: Literal["eval", "train"]
+    """Batch-norm mode of the MAGs when augmented features are probed."""
     margin_size: MarginSize = "large"
+    """Which margins of Eq. 4; the paper's best (Figure 5)."""
     margin_in_encoder_step: bool
+    """Add R_sigma to the encoders' loss, as the release does."""
     margin_in_look_ahead: bool
+    """Add R_sigma to the loss of the look-ahead step, as the release does."""
     margin_scope: Literal["batch", "sample"]
+    """Over which pairs the margins' minimum and maximum run."""
     margin_gradient: bool
     """Let gradients flow through the margins."""
     margin_positive_weight: float = Field(ge=0)
+    """Weight of the positive part of R_sigma: 1 in the paper, 1e-4 in the release."""
     margin_pairs: Literal["mixed", "released"]
     """Pairs with an augmented anchor; or the release's twelve groups, six without one."""
     margin_originals: Literal["first", "overwritten"]

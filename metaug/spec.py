@@ -21,7 +21,9 @@ Scalar = bool | int | float | str | None
 class Frozen(BaseModel):
     """Base of every typed setting: immutable, no unknown keys, no NaN or infinity."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", allow_inf_nan=False, use_attribute_docstrings=True
+    )
 
 
 class ProbeSpec(Frozen):
