@@ -1,7 +1,5 @@
 """One job: all trials of a spec, trained, evaluated and recorded, in one process."""
 
-import csv
-import io
 import shutil
 import time
 from collections.abc import Iterable
@@ -15,6 +13,7 @@ from metaug.evaluation.protocol import evaluate
 from metaug.files import atomic_write_bytes, atomic_write_text, exclusive
 from metaug.record import provenance, read_record, record_path, write_record
 from metaug.spec import TrialSpec
+from metaug.training.curve import curve_csv
 from metaug.training.loop import Runtime, TrainingSet, train
 from metaug.training.seeds import trial_seed
 
@@ -95,7 +94,7 @@ def _run_trial(
         for metric, value in seconds.items()
     ]
     if curve:
-        atomic_write_text(path.with_suffix(".curve.csv"), _csv(curve))
+        atomic_write_text(path.with_suffix(".curve.csv"), curve_csv(curve))
     if keep_encoders:
         encoders = {k: v.contiguous() for k, v in method.encoders.state_dict().items()}
         atomic_write_bytes(path.with_suffix(".encoders.safetensors"), save(encoders))
@@ -122,13 +121,3 @@ def _run_trial(
         if row["metric"] == "top1" and not row["setting"]
     )
     print(f"{spec}: trial {trial}: {loss}top-1 {accuracy}, {evaluated - begin:.0f} s", flush=True)
-
-
-def _csv(curve: list[dict[str, float]]) -> str:
-    """The learning curve as CSV, one row an epoch."""
-    columns = list(dict.fromkeys(key for epoch in curve for key in epoch))
-    text = io.StringIO()
-    writer = csv.DictWriter(text, columns, lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(curve)
-    return text.getvalue()

@@ -16,13 +16,17 @@ from tqdm import tqdm
 
 from metaug.data.arrays import Split, balanced_subset
 from metaug.errors import UserError
+from metaug.files import atomic_write_text
 from metaug.method import Batch, DataShape, Method, build_method
 from metaug.optimizers import rate_factor, set_rate_factor
 from metaug.spec import TrialSpec
 from metaug.training.checkpoint import load_checkpoint, save_checkpoint
+from metaug.training.curve import curve_csv
 from metaug.training.seeds import derive_seed, epoch_order, generator, subset_generator, trial_seed
 
 CHECKPOINT = "checkpoint.safetensors"
+CURVE = "curve.csv"
+"""The learning curve so far, to watch a training by."""
 
 
 @dataclass(frozen=True)
@@ -154,6 +158,7 @@ def train(
             bar.set_postfix({key: f"{value:.4g}" for key, value in list(means.items())[:1]})
             sums.clear()
             counts.clear()
+            atomic_write_text(folder / CURVE, curve_csv(curve))
             if writer:
                 for key, value in means.items():
                     writer.add_scalar(key, value, epoch)
