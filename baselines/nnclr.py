@@ -40,6 +40,27 @@ def nearest_neighbours(embeddings: Tensor, support: Tensor) -> Tensor:
     return (embeddings.detach() @ support.T).argmax(1)
 
 
+class NetworkHyper(Frozen):
+    """Sizes of NNCLR's heads and support set."""
+
+    queue_size: int = Field(
+        4096,
+        ge=1,
+        description="past projections searched for neighbours; lightly's CIFAR recipe (NNCLR: "
+        "98,304, unverified)",
+    )
+    projector_layers: int = Field(
+        3, ge=2, description="linear layers of the projector; NNCLR as in lightly"
+    )
+    projector_hidden: int = Field(
+        2048, ge=1, description="width of the projector; NNCLR as in lightly"
+    )
+    predictor_hidden: int = Field(
+        4096, ge=1, description="width of the predictor; NNCLR as in lightly"
+    )
+    feature_dim: int = Field(256, ge=1, description="width of the embedding; NNCLR as in lightly")
+
+
 class NNCLR(Method):
     """NNCLR: projections are searched for and enqueued, predictions learn.
 
@@ -50,28 +71,10 @@ class NNCLR(Method):
     name = "nnclr"
     presets = lightly_cifar(projector_layers=2, temperature=0.5)
 
-    class Hyper(Frozen):
+    class Hyper(NetworkHyper):
         """Hyper-parameters of NNCLR."""
 
         temperature: float = Field(0.1, gt=0, description="softmax temperature; NNCLR (unverified)")
-        queue_size: int = Field(
-            4096,
-            ge=1,
-            description="past projections searched for neighbours; lightly's CIFAR recipe (NNCLR: "
-            "98,304, unverified)",
-        )
-        projector_layers: int = Field(
-            3, ge=2, description="linear layers of the projector; NNCLR as in lightly"
-        )
-        projector_hidden: int = Field(
-            2048, ge=1, description="width of the projector; NNCLR as in lightly"
-        )
-        predictor_hidden: int = Field(
-            4096, ge=1, description="width of the predictor; NNCLR as in lightly"
-        )
-        feature_dim: int = Field(
-            256, ge=1, description="width of the embedding; NNCLR as in lightly"
-        )
 
     @classmethod
     def check(cls, spec: TrialSpec) -> None:

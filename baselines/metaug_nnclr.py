@@ -1,0 +1,171 @@
+"""MetAug* (MetAug, Table 3): a MAG and the unified loss on top of NNCLR.
+
+The paper says that the two were combined for its ImageNet result and not how. This is the plainest
+reading (choice):
+
+- The network is NNCLR's. A pair is a nearest neighbour of one crop's projection and a prediction of
+  the other crop; an image has two positive pairs, one for each direction, and its negative pairs
+  are those of its neighbours with the other images' predictions. OUCL (Eq. 10) takes the place of
+  InfoNCE and pools the pairs of an image.
+- There is one encoder, hence one MAG. It augments predictions, through which NNCLR learns;
+  neighbours come from the past and stay as they are.
+- As in `metaug.algorithm` with the published variant: one pass over the data for the network and
+  one for the MAG, the loss with augmented features pools original and augmented pairs, and the
+  margins are large and those of the mini-batch. The look-ahead keeps the neighbours found.
+"""
+
+from collections.abc import Sequence
+
+import torch
+from pydantic import Field
+from torch import Tensor, nn, optim
+from torch.func import functional_call
+from torch.nn import functional as F
+
+from baselines.nnclr import NNCLR, NetworkHyper
+from baselines.recipes import lightly_cifar
+from metaug.losses import margin_regularization, margins, oucl_loss, similarity
+from metaug.meta import frozen_running_statistics, inner_gradient, meta_gradient
+from metaug.method import Batch, DataShape
+from metaug.models.generator import MAG
+from metaug.optimizers import build_optimizer, sgd
+from metaug.spec import TrialSpec
+
+Pair = tuple[Tensor, Tensor]
+
+
+def pair_similarities(neighbours: Pair, predictions: Pair) -> Pair:
+    """Similarities of every image's pairs, in [0, 1].
+
+    Args:
+        neighbours: of the two crops, (N, D) each, unit norm.
+        predictions: of the two crops, (N, D) each, unit norm.
+
+    Returns:
+        Positives (N, 2), neighbours with the prediction of the own other crop; and negatives
+        (N, 2N - 2), neighbours with the predictions of other images.
+    """
+    positives, negatives = [], []
+    for anchor, other in zip(neighbours, reversed(predictions), strict=True):
+        pairs = similarity(anchor @ other.T)
+        count = len(pairs)
+        positives.append(pairs.diagonal())
+        off_diagonal = pairs.flatten()[1:].view(count - 1, count + 1)[:, :-1]
+        negatives.append(off_diagonal.reshape(count, count - 1))
+    return torch.stack(positives, 1), torch.cat(negatives, 1)
+
+
+class MetAugNNCLR(NNCLR):
+    """MetAug on NNCLR, in the reading of this file's first lines."""
+
+    name = "metaug_nnclr"
+    passes = 2
+    presets = lightly_cifar(projector_layers=2)
+
+    class Hyper(NetworkHyper):
+        """Hyper-parameters of NNCLR's network and of MetAug."""
+
+        alpha: float = Field(
+            1e-11, ge=0, description="weight of the margin regularisation; released code"
+        )
+        beta: float = Field(16.0, gt=0, description="inverse temperature of OUCL; released code")
+        gamma: float = Field(0.40, ge=0, description="margin of OUCL; MetAug, section 4.4")
+        delta: float = Field(
+            1e-5, ge=0, description="weight of the loss with augmented features; MetAug, Table 5"
+        )
+        mag_hidden: int | None = Field(
+            None, ge=1, description="width of the MAG; none: 2048 times the width of the spec"
+        )
+        mag_learning_rate: float = Field(
+            0.03, gt=0, description="constant rate of the MAG's SGD; released code"
+        )
+        mag_weight_decay: float = Field(
+            1e-4, ge=0, description="weight decay of the MAG; released code"
+        )
+
+    def __init__(self, spec: TrialSpec, data: DataShape) -> None:
+        super().__init__(spec, data)
+        hidden = self.hyper.mag_hidden or max(1, round(2048 * spec.width))
+        self.mag = MAG(self.hyper.feature_dim, hidden)
+
+    @property
+    def network(self) -> nn.ModuleList:
+        """What the encoder's optimiser trains: all but the MAG."""
+        return nn.ModuleList([self.encoders, self.projector, self.predictor])
+
+    def network_parameters(self) -> dict[str, nn.Parameter]:
+        """Parameters of `network`, by their name in this method."""
+        return {n: p for n, p in self.named_parameters() if not n.startswith("mag.")}
+
+    def build_optimizers(self) -> dict[str, optim.Optimizer]:
+        h = self.hyper
+        return {
+            "encoder": build_optimizer(self.network_parameters().values(), self.spec),
+            "mag": sgd(
+                self.mag.parameters(),
+                h.mag_learning_rate,
+                weight_decay=h.mag_weight_decay,
+                scheduled=False,
+            ),
+        }
+
+    def forward(self, crops: Sequence[Tensor]) -> tuple[Tensor, ...]:
+        """Unit-norm predictions and then projections of two crops, (N, D) each."""
+        projections = [self.projector(self.encode(crop)) for crop in crops]
+        predictions = [F.normalize(self.predictor(z), dim=1) for z in projections]
+        return *predictions, *projections
+
+    def objective(self, predictions: Pair, neighbours: Pair, *, regularised: bool) -> Tensor:
+        """L_ori + delta L_aug (Eq. 11), plus alpha R_sigma (Eq. 5) if `regularised`; a scalar."""
+        h = self.hyper
+        positives, negatives = pair_similarities(neighbours, predictions)
+        augmented = self.mag(predictions[0]), self.mag(predictions[1])
+        hard_positives, hard_negatives = pair_similarities(neighbours, augmented)
+        all_positives = torch.cat([positives, hard_positives], 1)
+        all_negatives = torch.cat([negatives, hard_negatives], 1)
+        loss = oucl_loss(positives, negatives, beta=h.beta, gamma=h.gamma)
+        loss = loss + h.delta * oucl_loss(all_positives, all_negatives, beta=h.beta, gamma=h.gamma)
+        if regularised:
+            sigma = margins(positives.detach().flatten(), negatives.detach().flatten(), "large")
+            loss = loss + h.alpha * margin_regularization(hard_positives, hard_negatives, *sigma)
+        return loss
+
+    def update(self, batch: Batch) -> dict[str, Tensor | float]:
+        p1, p2, z1, z2 = self(batch.crops)
+        neighbours, agreement = self.search_and_enqueue(z1, z2, batch.labels)
+        train_mag = batch.pass_index == 1
+        parameters = self.network_parameters()
+        with frozen_running_statistics(self.mag):
+            loss, inner = inner_gradient(
+                (p1, p2),
+                lambda features: self.objective(
+                    (features[0], features[1]), neighbours, regularised=False
+                ),
+                list(parameters.values()),
+                create_graph=train_mag,
+            )
+        if not train_mag:
+            _step(self.optimizers["encoder"], inner.parameters)
+            return {"loss": loss, "neighbour_label_accuracy": agreement}
+        with frozen_running_statistics(self.network):
+            meta = meta_gradient(
+                lambda ahead: functional_call(self, dict(ahead), (batch.crops,))[:2],
+                parameters,
+                inner,
+                lambda features: self.objective(
+                    (features[0], features[1]), neighbours, regularised=True
+                ),
+                list(self.mag.parameters()),
+                inner_learning_rate=self.optimizers["encoder"].param_groups[0]["lr"],
+            )
+        _step(self.optimizers["mag"], meta.total)
+        return {"meta_loss": meta.loss, "second_order_share": meta.second_order_share}
+
+
+def _step(optimizer: optim.Optimizer, gradient: Sequence[Tensor]) -> None:
+    """Step of an optimiser with a gradient for each of its parameters."""
+    parameters = [p for group in optimizer.param_groups for p in group["params"]]
+    for parameter, value in zip(parameters, gradient, strict=True):
+        parameter.grad = value
+    optimizer.step()
+    optimizer.zero_grad(set_to_none=True)
