@@ -15,10 +15,9 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 
-from metaug.reporting.aggregate import select
+from metaug.errors import UserError
 from metaug.reporting.statistics import (
     NAN,
-    Interval,
     Judgement,
     claim_verdict,
     judge,
@@ -42,9 +41,29 @@ class CellKey(NamedTuple):
     def __str__(self) -> str:
         return " ".join(part for part in self if part)
 
-    def select(self, frame: pd.DataFrame) -> pd.Series:
-        """Its values by trial; empty if nothing was run."""
-        return select(frame, **self._asdict())
+
+class Results:
+    """A tidy frame and its cells by key, for the many comparisons of the claims.
+
+    Raises:
+        UserError: two specs in one cell: trials of different trainings are never pooled.
+    """
+
+    def __init__(self, frame: pd.DataFrame) -> None:
+        self.frame = frame
+        self.specs: dict[CellKey, str] = {}
+        cells: dict[CellKey, dict[int, float]] = {}
+        columns = [*CellKey._fields, "spec", "trial", "value"]
+        for *names, spec, trial, value in frame[columns].itertuples(index=False):
+            key = CellKey(*names)
+            if self.specs.setdefault(key, spec) != spec:
+                raise UserError(f"{key} is of two specs: {self.specs[key]} and {spec}")
+            cells.setdefault(key, {})[trial] = value
+        self._cells = {key: pd.Series(cell).sort_index() for key, cell in cells.items()}
+
+    def values(self, key: CellKey) -> pd.Series:
+        """The values of a cell by trial; empty if nothing was run."""
+        return self._cells.get(key, pd.Series(dtype=float))
 
 
 @dataclass(frozen=True)
@@ -60,22 +79,10 @@ class Quantity:
     def cells(self) -> tuple[CellKey, ...]:
         return tuple(key for _, key in self.terms)
 
-    def values(self, frame: pd.DataFrame) -> pd.Series:
+    def values(self, results: Results) -> pd.Series:
         """Its value by trial, for the trials that all its cells have."""
-        parts = [weight * key.select(frame) for weight, key in self.terms]
+        parts = [weight * results.values(key) for weight, key in self.terms]
         return reduce(lambda a, b: a.add(b).dropna(), parts)
-
-
-def quantity(
-    metric: str,
-    method: str,
-    dataset: str,
-    probe: str,
-    setting: str = "",
-    backbone: str = "alexnet",
-) -> Quantity:
-    """A single cell as a quantity."""
-    return Quantity(((1.0, CellKey(method, dataset, backbone, probe, setting, metric)),))
 
 
 def mean_of(quantities: Sequence[Quantity]) -> Quantity:
@@ -86,7 +93,7 @@ def mean_of(quantities: Sequence[Quantity]) -> Quantity:
 
 @dataclass(frozen=True)
 class Statement:
-    """"`greater` is greater than `lesser`", in the words of `text`.
+    """ "`greater` is greater than `lesser`", in the words of `text`.
 
     `or_equal`: they may be equal. The test is the same, since the hypothesis that it has to reject
     ("less") differs by its boundary only; but differences that are all zero hold.
@@ -150,12 +157,12 @@ def some_hold(statements: Iterable[Statement]) -> Part:
 
 @dataclass(frozen=True)
 class Claim:
-    """A claim of the paper: `parts` builds what must hold from what the frame contains."""
+    """A claim of the paper: `parts` builds what must hold from what there is."""
 
     id: str
     where: str
     statement: str
-    parts: Callable[[pd.DataFrame], list[Part]]
+    parts: Callable[[Results], list[Part]]
 
 
 @dataclass(frozen=True)
@@ -185,16 +192,16 @@ class Outcome:
         return tuple(dict.fromkeys(key for finding in self.findings for key in finding.cells))
 
 
-def decide_claim(claim: Claim, frame: pd.DataFrame) -> Outcome:
+def decide_claim(claim: Claim, results: Results) -> Outcome:
     """Decide a claim: its parts one by one, then all together.
 
     Contradicted if a part is; else not run if a part is; else inconclusive if a part is; else
     reproduced. That is `claim_verdict` one level up.
     """
-    parts = claim.parts(frame)
+    parts = claim.parts(results)
     statements = list(dict.fromkeys(s for part in parts for s in part.statements))
     comparisons = [
-        paired_comparison(s.greater.values(frame), s.lesser.values(frame)) for s in statements
+        paired_comparison(s.greater.values(results), s.lesser.values(results)) for s in statements
     ]
     found = {
         statement: _finding(statement, judgement)
@@ -250,35 +257,42 @@ def _p(finding: Finding) -> float:
     return 0.0 if finding.verdict == "holds" else 1.0
 
 
-def contrast(frame: pd.DataFrame, settings: Sequence[Quantity]) -> Quantity | None:
+def contrast(results: Results, settings: Sequence[Quantity]) -> Quantity:
     """The setting with the highest mean minus the one with the lowest: the range of the means.
 
-    None where fewer than two of them have two trials. Which settings these are is taken from the
-    same trials, which widens a range by noise.
+    Which settings these are is taken from the same trials, which widens a range by noise. The
+    others enter with weight 0: without their trials there is no range.
     """
-    means = {q: _interval(frame, q).mean for q in settings if _interval(frame, q).n >= 2}
-    if len(means) < 2:
-        return None
-    return max(means, key=means.__getitem__) - min(means, key=means.__getitem__)
+    means = [t_interval(setting.values(results)).mean for setting in settings]
+    weights = [0.0] * len(settings)
+    if not any(math.isnan(mean) for mean in means):
+        weights[int(np.argmax(means))] += 1
+        weights[int(np.argmin(means))] -= 1
+    return Quantity(
+        tuple(
+            (weight * part, key)
+            for weight, setting in zip(weights, settings, strict=True)
+            for part, key in setting.terms
+        )
+    )
 
 
 def range_exceeds_noise(
-    frame: pd.DataFrame, name: str, settings: Sequence[Quantity], factor: float
+    results: Results, name: str, settings: Sequence[Quantity], factor: float
 ) -> Finding:
-    """"The range of the means over `settings` is more than `factor` mean half-widths".
+    """ "The range of the means over `settings` is more than `factor` mean half-widths".
 
     A plain rule, no test: it holds if it is so and is undecided otherwise. It is never reversed,
-    since a small range and few trials look alike. Effect: range minus `factor` half-widths.
+    since a small range and few trials look alike. Effect: range minus `factor` half-widths, with
+    the interval of the range.
     """
     text = f"range over {name} > {factor:g} × mean half-width of the intervals"
-    cells = tuple(key for q in settings for key in q.cells)
-    intervals = [i for q in settings if (i := _interval(frame, q)).n >= 2]
-    spread = contrast(frame, settings)
-    if spread is None or len(intervals) < len(settings):
+    cells = tuple(key for setting in settings for key in setting.cells)
+    intervals = [t_interval(setting.values(results)) for setting in settings]
+    if any(interval.n < 2 for interval in intervals):
         return Finding(text, cells, NAN, NAN, NAN, NAN, 0, "not run")
-    threshold = factor * float(np.mean([interval.half_width for interval in intervals]))
-    measured = t_interval(spread.values(frame))
-    effect = measured.mean - threshold
+    measured = t_interval(contrast(results, settings).values(results))
+    effect = measured.mean - factor * float(np.mean([i.half_width for i in intervals]))
     return Finding(
         text,
         cells,
@@ -289,7 +303,3 @@ def range_exceeds_noise(
         measured.n,
         "holds" if effect > 0 else "undecided",
     )
-
-
-def _interval(frame: pd.DataFrame, settings: Quantity) -> Interval:
-    return t_interval(settings.values(frame))
