@@ -16,8 +16,9 @@ two crops (LooC): `draw` gives a dictionary by operation name, `apply` is determ
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import ClassVar
 
 import numpy as np
@@ -44,7 +45,7 @@ class PixelOperation(Operation):
 
     @abstractmethod
     def apply(self, images: Tensor, params: Params) -> Tensor:
-        """Transform (N, 3, S, S) float images in [0, 1]; may change them in place."""
+        """Transform (N, 3, S, S) float images in [0, 1], perhaps in place; params on the CPU."""
 
 
 @dataclass(frozen=True)
@@ -63,7 +64,7 @@ class Crop(Operation):
         return {
             "area": _uniform((n, tries), *self.area, generator),
             "ratio": _uniform((n, tries), low, high, generator).exp_(),
-            "position": _uniform((n, 2), 0, 1, generator),
+            "position": torch.rand(n, 2, generator=generator),
         }
 
 
@@ -116,10 +117,8 @@ class Jitter(PixelOperation):
     def apply(self, images: Tensor, params: Params) -> Tensor:
         for order in params["order"].unbind(1):
             for number, (name, adjust) in enumerate(self.adjustments.items()):
-                index = (params["chosen"] & (order == number)).nonzero()[:, 0]
-                if len(index):
-                    changed = adjust(images.index_select(0, index), params[name][index])
-                    images.index_copy_(0, index, changed)
+                chosen = params["chosen"] & (order == number)
+                _change(images, chosen, adjust, params[name])
         return images
 
 
@@ -134,12 +133,9 @@ class Blur(PixelOperation):
         return {"chosen": _chosen(n, self.p, generator), "sigma": _uniform((n,), 0.1, 2, generator)}
 
     def apply(self, images: Tensor, params: Params) -> Tensor:
-        index = params["chosen"].nonzero()[:, 0]
-        if len(index):
-            radius = max(1, images.shape[-1] // 20)
-            chosen, sigma = images.index_select(0, index), params["sigma"][index]
-            images.index_copy_(0, index, photometric.gaussian_blur(chosen, sigma, radius))
-        return images
+        radius = max(1, images.shape[-1] // 20)
+        blur = partial(photometric.gaussian_blur, radius=radius)
+        return _change(images, params["chosen"], blur, params["sigma"])
 
 
 @dataclass(frozen=True)
@@ -193,9 +189,7 @@ class Grey(PixelOperation):
         return {"chosen": _chosen(n, self.p, generator)}
 
     def apply(self, images: Tensor, params: Params) -> Tensor:
-        index = params["chosen"].nonzero()[:, 0]
-        luma = photometric.grayscale(images.index_select(0, index))
-        return images.index_copy_(0, index, luma.expand(-1, 3, -1, -1))
+        return _change(images, params["chosen"], photometric.to_grey)
 
 
 @dataclass(frozen=True)
@@ -208,8 +202,7 @@ class Solarize(PixelOperation):
         return {"chosen": _chosen(n, self.p, generator)}
 
     def apply(self, images: Tensor, params: Params) -> Tensor:
-        index = params["chosen"].nonzero()[:, 0]
-        return images.index_copy_(0, index, photometric.solarize(images.index_select(0, index)))
+        return _change(images, params["chosen"], photometric.solarize)
 
 
 @dataclass(frozen=True)
@@ -231,8 +224,8 @@ class Mixup(PixelOperation):
         return {"lam": _uniform((n,), self.low, 1, generator), "partner": partner}
 
     def apply(self, images: Tensor, params: Params) -> Tensor:
-        partners = images.index_select(0, params["partner"])
-        return torch.lerp(partners, images, params["lam"][:, None, None, None])
+        partners = images.index_select(0, params["partner"].to(images.device))
+        return torch.lerp(partners, images, params["lam"].to(images.device)[:, None, None, None])
 
 
 OPERATIONS: dict[str, Operation] = {
@@ -385,8 +378,7 @@ class Augmentation:
         result = self._bring_to_size(images, params)
         for name, operation in self.operations.items():
             if isinstance(operation, PixelOperation):
-                there = {key: value.to(images.device) for key, value in params[name].items()}
-                result = operation.apply(result, there)
+                result = operation.apply(result, params[name])
         return result
 
     def __call__(self, images: Tensor, generator: torch.Generator) -> Tensor:
@@ -418,7 +410,20 @@ class Augmentation:
 
 
 def _uniform(shape: tuple[int, ...], low: float, high: float, generator: torch.Generator) -> Tensor:
-    return torch.rand(shape, generator=generator).mul_(high - low).add_(low)
+    return torch.empty(shape).uniform_(low, high, generator=generator)
+
+
+def _change(
+    images: Tensor, chosen: Tensor, change: Callable[..., Tensor], *parameters: Tensor
+) -> Tensor:
+    """Replace the chosen images, (N,) bool, by `change(images, *parameters)`, in place."""
+    # The index is made on the CPU, so that an accelerator need not be waited for.
+    index = chosen.nonzero()[:, 0]
+    if len(index):
+        there = index.to(images.device)
+        own = (values[index].to(images.device) for values in parameters)
+        images.index_copy_(0, there, change(images.index_select(0, there), *own))
+    return images
 
 
 def _chosen(n: int, p: float, generator: torch.Generator) -> Tensor:

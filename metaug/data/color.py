@@ -110,22 +110,21 @@ def map_channels(
         For each map `matrix @ basis + offset`, (N, C, H, W).
     """
     n, _, height, width = rgb.shape
+    channels = [len(matrix) for matrix, _ in maps]
+    all_maps = torch.cat([matrix for matrix, _ in maps]), torch.cat([offset for _, offset in maps])
     results = [
         torch.empty(
-            (n, len(matrix), height, width),
-            dtype=rgb.dtype,
-            device=rgb.device,
-            memory_format=layout,
+            (n, count, height, width), dtype=rgb.dtype, device=rgb.device, memory_format=layout
         )
-        for matrix, _ in maps
+        for count in channels
     ]
     # Encoders run under autocast, but in bfloat16 a colour would keep eight bits.
     with torch.autocast(rgb.device.type, enabled=False):
         for part in cache_sized(rgb):
             planes = basis(rgb[part].contiguous().view(-1, 3, height * width))
-            for result, affine_map in zip(results, maps, strict=True):
-                mapped = _affine(planes, affine_map)
-                result[part] = mapped.view(-1, len(affine_map[0]), height, width)
+            mapped = _affine(planes, all_maps).view(-1, sum(channels), height, width)
+            for result, values in zip(results, mapped.split(channels, dim=1), strict=True):
+                result[part] = values
     return results
 
 

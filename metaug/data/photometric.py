@@ -18,6 +18,11 @@ def grayscale(images: Tensor) -> Tensor:
     return (red * LUMA[0]).add_(green, alpha=LUMA[1]).add_(blue, alpha=LUMA[2])
 
 
+def to_grey(images: Tensor) -> Tensor:
+    """The luma in all three channels."""
+    return grayscale(images).expand(-1, 3, -1, -1)
+
+
 def adjust_brightness(images: Tensor, factor: Tensor) -> Tensor:
     """Multiply by the factor (>= 0)."""
     return (images * _per_image(factor)).clamp_(0, 1)

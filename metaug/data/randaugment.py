@@ -122,7 +122,8 @@ def apply_operations(images: Tensor, names: Sequence[str], strength: Tensor) -> 
     Args:
         images: (N, 3, S, S) float in [0, 1].
         names: for each image one of `OPERATIONS`.
-        strength: (N,) in [-1, 1]; the sign counts where torchvision's magnitudes have one.
+        strength: (N,) in [-1, 1], on the CPU; the sign counts where torchvision's magnitudes have
+            one.
 
     Returns:
         (N, 3, S, S).
@@ -132,8 +133,10 @@ def apply_operations(images: Tensor, names: Sequence[str], strength: Tensor) -> 
     for sample, name in enumerate(names):
         groups.setdefault("Warp" if name in GEOMETRIC else name, []).append(sample)
     for name, samples in groups.items():
-        index = torch.tensor(samples, device=images.device)
-        chosen, strengths = images.index_select(0, index), strength[index.to(strength.device)]
+        index = torch.tensor(samples)
+        strengths = strength[index]
+        index = index.to(images.device)
+        chosen = images.index_select(0, index)
         if name == "Warp":
             matrices = affine_matrices([names[i] for i in samples], strengths, images.shape[-1])
             chosen = warp(chosen, matrices)

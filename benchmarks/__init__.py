@@ -1,0 +1,1 @@
+"""Speed against independent references, side by side; nothing here asserts a time."""
