@@ -43,22 +43,17 @@ def render(frame: pd.DataFrame) -> Table:
         title="Extra 1",
         caption="The order of the generators' update: top-1 accuracy (per cent) of MetAug, "
         f"AlexNet, {dataset_name(dataset)}; the share of the second-order term in the "
-        "generators' gradient, between 0 and 1; seconds of training.",
+        "generators' gradient (per cent); seconds of training.",
         scale=scale_of(frame),
         rows=tuple(Row(order, (label,), ranked=False) for order, label in ORDERS.items()),
         columns=(
             *COLUMNS,
-            Column("share", ("second-order", "share")),
+            Column("share", ("second-order", "share (%)")),
             Column("seconds", ("training", "seconds")),
         ),
         cells=accuracy_cells(frame, dataset, settings, DEFAULT_ORDER)
-        | training_cells(
-            frame,
-            dataset,
-            settings,
-            share="last_second_order_share",
-            seconds="train_seconds",
-        ),
+        | training_cells(frame, dataset, settings, "share", "last_second_order_share", unit=0.01)
+        | training_cells(frame, dataset, settings, "seconds", "train_seconds"),
         footnotes=(
             DIFFERENCE_NOTE,
             "Share: the norm of the second-order term over the sum of the norms of both terms, "
@@ -66,5 +61,4 @@ def render(frame: pd.DataFrame) -> Table:
             OWN_QUESTION,
         ),
         stub=("Update of the generators",),
-        digits=3,
     )

@@ -25,12 +25,12 @@ SWITCHES = {
     "bank_updates": "bank updated at every evaluation, not once a step",
     "redraw_negatives": "negatives redrawn for each loss",
     "mag_running_statistics": "encoder steps move the generators' batch statistics",
-    "margin_in_encoder_step": "R_σ in the encoders' step too",
-    "margin_in_look_ahead": "R_σ in the look-ahead too",
+    "margin_in_encoder_step": "margin regularisation in the encoders' step too",
+    "margin_in_look_ahead": "margin regularisation in the look-ahead too",
     "margin_scope": "margins of each image, not of the batch",
     "margin_gradient": "gradient through the margins",
-    "margin_positive_weight": "positive part of R_σ weighted 10⁻⁴, not 1",
-    "margin_pairs": "R_σ over the release's twelve groups of pairs",
+    "margin_positive_weight": "positive part of that regularisation weighted 10⁻⁴",
+    "margin_pairs": "that regularisation over twelve groups of pairs",
 }
 """Places where text and code disagree, and what the code does there."""
 

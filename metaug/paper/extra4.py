@@ -49,7 +49,7 @@ def render(frame: pd.DataFrame) -> Table:
         rows=tuple(Row(order, (label,), ranked=False) for order, label in UPDATE_ORDERS.items()),
         columns=(*COLUMNS, Column("seconds", ("training", "seconds"))),
         cells=accuracy_cells(frame, dataset, settings, DEFAULT_UPDATE_ORDER)
-        | training_cells(frame, dataset, settings, seconds="train_seconds"),
+        | training_cells(frame, dataset, settings, "seconds", "train_seconds"),
         footnotes=(
             DIFFERENCE_NOTE,
             "The encoders make the same number of steps in all rows. At once, both updates share "

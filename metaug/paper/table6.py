@@ -72,7 +72,7 @@ def render(frame: pd.DataFrame) -> Table:
                     found.get(("|".join(names), BATCH_SIZE), NOT_RUN.ours),
                     *published_value(*keys, quoted=False),
                 )
-                if method in QUOTED:
+                if dataset == DATASETS[0] and method in QUOTED:
                     quoted = published_value(*keys, quoted=True)
                     cells[f"{method}_quoted", column] = Cell(NOT_RUN.ours, *quoted)
     return Table(
@@ -80,7 +80,7 @@ def render(frame: pd.DataFrame) -> Table:
         caption="Top-1 and top-5 accuracy (per cent) of linear probes on frozen ResNet-50 "
         f"features, two colour views, {dataset_name(dataset)}.",
         scale=scale_of(frame),
-        rows=tuple(_rows()),
+        rows=tuple(_rows(with_quoted=dataset == DATASETS[0])),
         columns=tuple(
             Column(_column_name(views, metric), (f"{{{views.replace(',', ', ')}}}", label))
             for views in VIEW_SETTINGS
@@ -92,11 +92,11 @@ def render(frame: pd.DataFrame) -> Table:
     )
 
 
-def _rows() -> list[Row]:
+def _rows(with_quoted: bool) -> list[Row]:
     rows = []
     for method in METHODS:
         name = method_name(method, halved=False)
-        if method in QUOTED:
+        if with_quoted and method in QUOTED:
             rows.append(Row(f"{method}_quoted", (f"{name} (quoted)",)))
         rows.append(Row(method, (name,)))
     return rows

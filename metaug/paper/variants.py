@@ -4,8 +4,8 @@ from collections.abc import Mapping
 
 import pandas as pd
 
-from metaug.paper.cells import difference
-from metaug.reporting.aggregate import cell
+from metaug.paper.cells import derived, difference
+from metaug.reporting.aggregate import cell, select
 from metaug.reporting.statistics import NAN, Interval
 from metaug.reporting.tables import Cell, Column
 
@@ -50,12 +50,18 @@ def accuracy_cells(
 
 
 def training_cells(
-    frame: pd.DataFrame, dataset: str, settings: Mapping[str, str], **metrics: str
+    frame: pd.DataFrame,
+    dataset: str,
+    settings: Mapping[str, str],
+    column: str,
+    metric: str,
+    unit: float = 1.0,
 ) -> dict[tuple[str, str], Cell]:
-    """Cells of quantities of the training itself: a column for each metric, by its name."""
+    """The cells of a column with a quantity of the training itself, in units of `unit`."""
     keys = {"method": "metaug", "dataset": dataset, "backbone": "alexnet", "probe": ""}
-    return {
-        (row, column): Cell(cell(frame, setting=setting, metric=metric, **keys))
-        for row, setting in settings.items()
-        for column, metric in metrics.items()
-    }
+    cells = {}
+    for row, setting in settings.items():
+        keys |= {"setting": setting, "metric": metric}
+        interval = derived(select(frame, **keys) / unit, [cell(frame, **keys)])
+        cells[row, column] = Cell(interval)
+    return cells

@@ -140,7 +140,9 @@ class Table:
         labels = " ".join(label for row in self.rows for label in row.labels)
         printed = any(not math.isnan(cell.published) for cell in cells)
         not_run = any(
-            not self.cell(row, column).ours.n for row in self.rows for column in self.columns
+            math.isnan(self.cell(row, column).ours.mean)
+            for row in self.rows
+            for column in self.columns
         )
         compete = {"rows": "our self-supervised rows", "columns": "ours in the row"}[self.compared]
         run = self.common_n() != 0

@@ -4,6 +4,7 @@
 own; `published_as_results` feeds the printed numbers back as if they were ours.
 """
 
+import math
 from collections.abc import Callable, Iterable
 from functools import cache
 from pathlib import Path
@@ -12,65 +13,82 @@ from zlib import crc32
 
 import numpy as np
 import pandas as pd
+from scipy import stats
 
 from metaug.config import load_config
+from metaug.paper import figure2
 from metaug.paper.published import load_published
 from metaug.plan import Plan
 from metaug.reporting.aggregate import COLUMNS
+from metaug.reporting.statistics import Interval
+from metaug.reporting.tables import Column, Row, Table
 from metaug.spec import TrialSpec
 
 SCALES = ("smoke", "lite", "full")
 TRIALS = 3
 STEP = 0.25
-"""Accuracies of the three trials of a cell are its mean minus this, its mean, its mean plus this."""
+"""Accuracies of a cell's three trials: its mean minus this, its mean, its mean plus this."""
+
+HALF_WIDTH = stats.t.ppf(0.975, TRIALS - 1) * STEP / math.sqrt(TRIALS)
+"""Half-width of the 95 % interval of such a cell: its standard deviation is STEP."""
 
 ACCURACIES = ("top1", "top5", "knn_top1")
 NOTHING = pd.DataFrame(columns=COLUMNS)
 
+Mean = Callable[[TrialSpec, str, str], float]
+
 
 @cache
-def plan_of(scale: str) -> Plan:
+def plan_of(scale: str, **config: object) -> Plan:
     folder = Path(__file__).parents[2] / "config" / "scales"
-    return Plan(*load_config({"scale": scale}, folder))
+    return Plan(*load_config({"scale": scale, **config}, folder))
 
 
-def mean_of(spec: TrialSpec, readout: str, metric: str) -> float:
-    """An accuracy between 10 and 90, with two decimals, as good as unique."""
+def mean_of(spec: TrialSpec, readout: str, metric: str = "top1") -> float:
+    """An accuracy between 10 and 90, with two decimals, as good as unique.
+
+    `readout` is a probe and an option of it, as in "conv;" or "fc;features=with_augmented".
+    """
     return 10 + crc32(f"{spec.hash} {readout} {metric}".encode()) % 8000 / 100
 
 
-Mean = Callable[[TrialSpec, str, str], float]
+def specs_of(scale: str, *artefacts: ModuleType) -> list[TrialSpec]:
+    """The distinct specs of some artefacts."""
+    grid = plan_of(scale).grid
+    return list({spec.hash: spec for a in artefacts for spec in a.trials(grid)}.values())
 
 
 def frame_of(
     scale: str, *artefacts: ModuleType, accuracy: Mean = mean_of, trials: int = TRIALS
 ) -> pd.DataFrame:
     """The frame of some artefacts at a scale, as if all that they ask for had been run."""
-    plan = plan_of(scale)
-    specs = {spec.hash: spec for a in artefacts for spec in a.trials(plan.grid)}
-    rows = [row for spec in specs.values() for row in rows_of(plan, spec, accuracy, trials)]
+    plan, histograms = plan_of(scale), figure2 in artefacts
+    rows: list[dict[str, object]] = []
+    for spec in specs_of(scale, *artefacts):
+        rows += _rows_of(plan, spec, accuracy, trials, histograms)
     return pd.DataFrame(rows, columns=COLUMNS)
 
 
-def rows_of(plan: Plan, spec: TrialSpec, accuracy: Mean, trials: int) -> list[dict[str, object]]:
-    """The rows of the tidy frame that the trials of a spec leave."""
+def _rows_of(
+    plan: Plan, spec: TrialSpec, accuracy: Mean, trials: int, histograms: bool
+) -> list[dict[str, object]]:
     keys = {"scale": spec.scale, "spec": spec.hash, "method": spec.method}
     keys |= {"dataset": spec.dataset, "backbone": spec.backbone}
+    has_mags = "order" in spec.hyper
     probes = ("conv", "fc") if spec.backbone == "alexnet" else ("pool",)
-    options = ("", "features=with_augmented") if "delta" in spec.hyper else ("",)
     cells = {
         (probe, option, metric): accuracy(spec, f"{probe};{option}", metric)
         for probe in probes
-        for option in options
+        for option in (("", "features=with_augmented") if has_mags else ("",))
         for metric in ACCURACIES
     }
     cells["", "", "train_seconds"] = 100.0 + crc32(spec.hash.encode()) % 50
-    if "delta" in spec.hyper:
-        delta = float(spec.hyper["delta"])
+    if has_mags:
+        delta = float(spec.hyper["delta"] or 0)
         exact = spec.hyper["order"] == "exact"
         cells["", "", "last_augmented_gradient_share"] = delta / (1 + delta)
         cells["", "", "last_second_order_share"] = 0.25 if exact else 0.0
-        cells |= similarities(without_margin=spec.hyper["alpha"] == 0)
+        cells |= similarities(spec, histograms)
     setting = plan.setting(spec)
     return [
         {
@@ -87,22 +105,23 @@ def rows_of(plan: Plan, spec: TrialSpec, accuracy: Mean, trials: int) -> list[di
     ]
 
 
-def joined(*settings: str) -> str:
-    return ";".join(sorted(part for text in settings for part in text.split(";") if part))
-
-
-def similarities(without_margin: bool) -> dict[tuple[str, str, str], float]:
-    """Histograms around their means."""
+def similarities(spec: TrialSpec, histograms: bool) -> dict[tuple[str, str, str], float]:
+    """Mean similarities, and histograms around them; augmented ones collapse without margin."""
     cells = {}
     for features, shift in (("original", 0.0), ("with_augmented", 0.05)):
         for pairs, middle in (("positive", 0.8), ("negative", 0.5)):
             setting = f"features={features};pairs={pairs}"
-            mean = middle + shift * (1 if without_margin else -1)
-            shares = np.exp(-((((np.arange(50) + 0.5) / 50 - mean) / 0.08) ** 2))
+            mean = middle + shift * (1 if spec.hyper["alpha"] == 0 else -1)
             cells["", setting, "mean_similarity"] = mean
-            for i, share in enumerate(shares / shares.sum()):
-                cells["", setting, f"histogram_{i:02d}"] = float(share)
+            if histograms:
+                shares = np.exp(-((((np.arange(50) + 0.5) / 50 - mean) / 0.08) ** 2))
+                for i, share in enumerate(shares / shares.sum()):
+                    cells["", setting, f"histogram_{i:02d}"] = float(share)
     return cells
+
+
+def joined(*settings: str) -> str:
+    return ";".join(sorted(part for text in settings for part in text.split(";") if part))
 
 
 def tidy(cells: Iterable[tuple[str, str, str, str, str, str, float]]) -> pd.DataFrame:
@@ -161,7 +180,7 @@ def published_as_results(artefact: str) -> pd.DataFrame:
     for row in printed.itertuples():
         setting = FRAME_SETTINGS.get(f"{row.method} {row.setting}", FRAME_SETTINGS[row.setting])
         if artefact == "table3" and row.method in ("nnclr", "metaug_nnclr"):
-            setting = "batch_size=4096;learning_rate=1.92"
+            setting = "batch_size=4096"
         resnet = row.backbone == "resnet50"
         backbone = "resnet50" if resnet else "alexnet"
         probes = ("pool",) if resnet else (row.backbone,) if row.backbone else ("conv", "fc")
@@ -170,3 +189,40 @@ def published_as_results(artefact: str) -> pd.DataFrame:
             for probe in probes
         ]
     return tidy(cells)
+
+
+def check_paper_is_reproduced(table: Table, artefact: str, own_rows: tuple[str, ...] = ()) -> None:
+    """Ours equals the published number in every cell, no printed number is left out, and the marks
+    are those of the paper. `own_rows` have no number of ours."""
+    shown = 0
+    for row, column in cells_of(table):
+        cell = table.cell(row, column)
+        if not math.isnan(cell.published):
+            shown += 1
+        if row.name not in own_rows:
+            same = cell.ours.mean == cell.published
+            assert same or (math.isnan(cell.ours.mean) and math.isnan(cell.published)), (
+                row,
+                column,
+            )
+    assert shown == (load_published()["artefact"] == artefact).sum()
+    for column in table.columns:
+        assert table.best(column) - set(own_rows) == table.published_best(column) - set(own_rows)
+
+
+def cells_of(table: Table) -> list[tuple[Row, Column]]:
+    return [(row, column) for row in table.rows for column in table.columns]
+
+
+def check_cell(table: Table, row: str, column: str, mean: float) -> None:
+    """The cell has this mean and the interval of three trials of `mean_of`."""
+    expected = Interval(mean, HALF_WIDTH, TRIALS)
+    ours = table.cells[row, column].ours
+    np.testing.assert_allclose(ours, expected, rtol=0, atol=1e-9, err_msg=f"{row}, {column}")
+
+
+def run_cells(table: Table) -> set[tuple[str, str]]:
+    """Row and column of the cells that have trials of ours."""
+    return {
+        (row.name, column.name) for row, column in cells_of(table) if table.cell(row, column).ours.n
+    }

@@ -1,0 +1,56 @@
+import pytest
+
+from metaug.paper import table2, table3
+from tests.paper.synthetic import (
+    check_cell,
+    check_paper_is_reproduced,
+    frame_of,
+    mean_of,
+    plan_of,
+    published_as_results,
+    run_cells,
+    specs_of,
+)
+
+
+@pytest.mark.parametrize("scale", ["smoke", "lite", "full"])
+def test_every_cell_is_its_training(scale):
+    table, shown = table3.render(frame_of(scale, table3)), set()
+    for spec in specs_of(scale, table3):
+        if spec.backbone == "alexnet":
+            check_cell(table, spec.method, "conv_top1", mean_of(spec, "conv;"))
+            shown.add((spec.method, "conv_top1"))
+        else:
+            for metric in ("top1", "top5"):
+                mean = mean_of(spec, "pool;", metric)
+                check_cell(table, spec.method, f"resnet50_{metric}", mean)
+                shown.add((spec.method, f"resnet50_{metric}"))
+    assert run_cells(table) == shown
+
+
+def test_the_paper_fed_back_is_the_paper():
+    check_paper_is_reproduced(table3.render(published_as_results("table3")), "table3")
+
+
+def test_metaug_star_and_its_base_have_the_batch_that_the_paper_states():
+    specs = {s.method: s for s in specs_of("full", table3) if s.backbone == "resnet50"}
+    for method in set(specs) & set(table3.LARGE_BATCH_METHODS):
+        assert specs[method].batch_size == 4096
+        assert specs[method].learning_rate == specs["simclr"].learning_rate
+    assert specs["simclr"].batch_size == 64
+
+
+def test_at_a_small_scale_they_have_the_batch_of_the_scale():
+    batches = {spec.batch_size for spec in specs_of("lite", table3)}
+    assert batches == {plan_of("lite").scale.spec["batch_size"]}
+
+
+def test_the_stand_in_at_lite_is_tiny_imagenet():
+    assert {spec.dataset for spec in specs_of("lite", table3)} == {"tiny_imagenet"}
+    caption = table3.render(frame_of("lite", table3, trials=1)).caption
+    assert caption.endswith("Tiny ImageNet.")
+
+
+def test_trainings_of_table_2_are_used_again_where_they_are_the_same():
+    both = {s.hash for s in specs_of("smoke", table2)} & {s.hash for s in specs_of("smoke", table3)}
+    assert {s.method for s in specs_of("smoke", table2) if s.hash in both} >= {"simclr", "byol"}

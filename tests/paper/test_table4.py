@@ -1,0 +1,76 @@
+import pytest
+
+from metaug.paper import table4
+from tests.paper.synthetic import (
+    check_cell,
+    check_paper_is_reproduced,
+    frame_of,
+    mean_of,
+    plan_of,
+    published_as_results,
+    run_cells,
+    specs_of,
+    tidy,
+)
+
+MARKS = {  # flip, rotate, crop, grey, jitter, mixup: read from the paper's table
+    "set1": "xx....",
+    "set2": "..x...",
+    "set3": "...x..",
+    "set4": "....x.",
+    "set5": "x.x...",
+    "set6": ".x..x.",
+    "set7": "x.x..x",
+    "set8": "xxxxxx",
+}
+
+
+@pytest.fixture(scope="module", name="table")
+def table_fixture():
+    return table4.render(frame_of("full", table4))
+
+
+def test_every_cell_is_its_training(table):
+    grid, shown = plan_of("full").grid, set()
+    for method in grid.wanted(("looc", "metaug")):
+        for number, augmentation in enumerate(table4.SETS, 1):
+            spec = grid.spec(method, "cifar10", augmentation=augmentation)
+            check_cell(table, f"set{number}", method, mean_of(spec, "fc;"))
+            shown.add((f"set{number}", method))
+    for number, augmentation in ((7, "hflip+crop"), (8, "hflip+rotate+crop+grey+jitter")):
+        spec = grid.spec("dacl", "cifar10", augmentation=augmentation)
+        check_cell(table, f"set{number}", "dacl", mean_of(spec, "fc;"))
+        shown.add((f"set{number}", "dacl"))
+    assert run_cells(table) == shown
+
+
+def test_the_paper_fed_back_is_the_paper():
+    check_paper_is_reproduced(table4.render(published_as_results("table4")), "table4")
+
+
+def test_check_marks_are_those_of_the_paper(table):
+    for row in table.rows:
+        number, *marks = row.labels
+        assert row.name == f"set{number}"
+        assert "".join("x" if mark == "✓" else "." for mark in marks) == MARKS[row.name]
+
+
+def test_methods_compete_within_a_row():
+    frame = tidy(
+        (method, "cifar10", "alexnet", "fc", "augmentation=crop", "top1", value)
+        for method, value in (("looc", 80.0), ("metaug", 70.0))
+    )
+    table = table4.render(frame)
+    looc, metaug = table.columns[1:]
+    assert table.best(looc) == {"set2"}
+    assert table.best(metaug) == set()
+    assert len(table.published_best(metaug)) == 8
+
+
+def test_set_5_is_the_default_and_so_is_set_7_of_dacl():
+    grid = plan_of("full").grid
+    default = {method: grid.spec(method, "cifar10") for method in ("metaug", "dacl")}
+    specs = specs_of("full", table4)
+    assert default["metaug"] in specs
+    assert default["dacl"] in specs
+    assert all("mixup" not in s.augmentation[0] for s in specs if s.method == "dacl")

@@ -1,0 +1,57 @@
+import pytest
+
+from metaug.paper import table1, table5
+from tests.paper.synthetic import (
+    check_cell,
+    check_paper_is_reproduced,
+    frame_of,
+    mean_of,
+    plan_of,
+    published_as_results,
+    run_cells,
+    specs_of,
+)
+
+DELTAS = {f"metaug_delta_1e-{k}": 10.0**-k for k in range(1, 9)}
+
+
+def test_every_cell_is_its_training():
+    table = table5.render(frame_of("full", table5))
+    grid, shown = plan_of("full").grid, set()
+    for row, delta in DELTAS.items():
+        spec = grid.spec("metaug", "cifar10", delta=delta)
+        check_cell(table, row, "without", mean_of(spec, "conv;"))
+        check_cell(table, row, "with", mean_of(spec, "conv;features=with_augmented"))
+        shown |= {(row, "without"), (row, "with")}
+    for method in grid.wanted(("simclr", "dacl", "looc", "cmc_hard")):
+        check_cell(table, method, "without", mean_of(grid.spec(method, "cifar10"), "conv;"))
+        shown.add((method, "without"))
+    assert run_cells(table) == shown
+
+
+def test_the_paper_fed_back_is_the_paper():
+    check_paper_is_reproduced(table5.render(published_as_results("table5")), "table5")
+
+
+def test_the_baselines_are_the_trainings_of_table_1():
+    baselines = {s.hash for s in specs_of("full", table5) if s.method != "metaug"}
+    assert baselines
+    assert baselines <= {spec.hash for spec in specs_of("full", table1)}
+
+
+@pytest.mark.parametrize("scale", ["smoke", "lite"])
+def test_a_smaller_scale_leaves_dashes(scale):
+    table = table5.render(frame_of(scale, table5))
+    run = {row for row, column in run_cells(table) if column == "with"}
+    wanted = {10.0 ** round(-k) for k in range(1, 9)} & set(
+        plan_of(scale).grid.values("table5.delta", table5.DELTAS)
+    )
+    assert {round(DELTAS[row], 12) for row in run} == {round(delta, 12) for delta in wanted}
+    assert len(table.rows) == 12
+
+
+def test_delta_is_written_as_a_power_of_ten():
+    table = table5.render(frame_of("smoke", table5, trials=1))
+    assert [row.labels[1] for row in table.rows if row.name in DELTAS] == [
+        "10⁻¹", "10⁻²", "10⁻³", "10⁻⁴", "10⁻⁵", "10⁻⁶", "10⁻⁷", "10⁻⁸",
+    ]  # fmt: skip

@@ -1,0 +1,52 @@
+import math
+
+import pytest
+
+from metaug.paper import table6
+from tests.paper.synthetic import (
+    NOTHING,
+    check_cell,
+    check_paper_is_reproduced,
+    frame_of,
+    mean_of,
+    published_as_results,
+    run_cells,
+    specs_of,
+)
+
+
+@pytest.mark.parametrize("scale", ["smoke", "lite", "full"])
+def test_every_cell_is_its_training(scale):
+    table, shown = table6.render(frame_of(scale, table6)), set()
+    for spec in specs_of(scale, table6):
+        for metric in ("top1", "top5"):
+            column = f"{'_'.join(spec.views)}_{metric}"
+            check_cell(table, spec.method, column, mean_of(spec, "pool;", metric))
+            shown.add((spec.method, column))
+    assert run_cells(table) == shown
+
+
+def test_the_paper_fed_back_is_the_paper():
+    table = table6.render(published_as_results("table6"))
+    check_paper_is_reproduced(table, "table6", ("cmc_quoted", "cmc_randaugment_quoted"))
+
+
+def test_cmc_has_the_quoted_number_and_the_papers_own():
+    table = table6.render(NOTHING)
+    quoted, own = table.cells["cmc_quoted", "l_ab_top1"], table.cells["cmc", "l_ab_top1"]
+    assert (quoted.published, quoted.quoted) == (64.0, True)
+    assert (own.published, own.quoted) == (63.3, False)
+    assert math.isnan(quoted.ours.mean)
+
+
+def test_a_stand_in_has_no_quoted_rows():
+    rows = [row.name for row in table6.render(frame_of("lite", table6, trials=1)).rows]
+    assert rows == list(table6.METHODS)
+
+
+def test_two_views_and_the_batch_that_the_paper_states():
+    specs = specs_of("full", table6)
+    assert {spec.views for spec in specs} == {("l", "ab"), ("y", "dbdr")}
+    assert {spec.batch_size for spec in specs} == {128}
+    with_randaugment = {s.views for s in specs if s.method.endswith("randaugment")}
+    assert with_randaugment <= {("y", "dbdr")}
