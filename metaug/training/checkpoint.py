@@ -12,11 +12,11 @@ from torch import Tensor
 from metaug.errors import UserError
 from metaug.files import atomic_write_bytes
 
-_TENSOR = "__tensor__"
-
 
 def save_checkpoint(path: Path, state: dict[str, Any]) -> None:
-    """Write nested dicts and lists of tensors and JSON values; atomically.
+    """Write nested dicts, lists and tuples of tensors and JSON values; atomically.
+
+    Keys of dicts may be anything that values may be but tensors. Tensors come back contiguous.
 
     Raises:
         UserError: the file cannot be written (a full disk); an older checkpoint stays as it was.
@@ -36,31 +36,42 @@ def load_checkpoint(path: Path, device: torch.device) -> dict[str, Any]:
         with safe_open(path, "pt", device=str(device)) as file:
             tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
             skeleton = json.loads(file.metadata()["state"])
+        return _put_tensors(skeleton, tensors)
     except (SafetensorError, OSError, KeyError, TypeError, ValueError):
         raise UserError(
             f"checkpoint {path} is cut short or damaged; delete it to train this trial from the "
             "start"
         ) from None
-    return _put_tensors(skeleton, tensors)
 
 
 def _take_tensors(value: Any, path: str, tensors: dict[str, Tensor]) -> Any:
+    """The JSON skeleton of a value; its tensors go to `tensors`, under unique names."""
     if isinstance(value, Tensor):
-        tensors[path] = value.detach().clone(memory_format=torch.contiguous_format)
-        return {_TENSOR: path}
+        name = f"{len(tensors)}{path}"
+        tensors[name] = value.detach().clone(memory_format=torch.contiguous_format)
+        return {"tensor": name}
     if isinstance(value, dict):
         # pairs, not an object: optimiser states have integer keys
-        return {"items": [[k, _take_tensors(v, f"{path}/{k}", tensors)] for k, v in value.items()]}
+        items = value.items()
+        return {
+            "dict": [
+                [_take_tensors(k, path, tensors), _take_tensors(v, f"{path}/{k}", tensors)]
+                for k, v in items
+            ]
+        }
     if isinstance(value, list | tuple):
-        return [_take_tensors(v, f"{path}/{i}", tensors) for i, v in enumerate(value)]
+        parts = [_take_tensors(v, f"{path}/{i}", tensors) for i, v in enumerate(value)]
+        return parts if isinstance(value, list) else {"tuple": parts}
     return value
 
 
 def _put_tensors(value: Any, tensors: dict[str, Tensor]) -> Any:
     if isinstance(value, list):
         return [_put_tensors(v, tensors) for v in value]
-    if isinstance(value, dict):
-        if _TENSOR in value:
-            return tensors[value[_TENSOR]]
-        return {k: _put_tensors(v, tensors) for k, v in value["items"]}
-    return value
+    if not isinstance(value, dict):
+        return value
+    ((kind, content),) = value.items()
+    if kind == "tensor":
+        return tensors[content]
+    parts = [_put_tensors(v, tensors) for v in content]
+    return tuple(parts) if kind == "tuple" else dict(parts)
