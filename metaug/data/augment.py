@@ -405,7 +405,7 @@ class Augmentation:
         elif height == self.size and not flip.any() and not turns.any():
             return images.contiguous() / (255 if images.dtype == torch.uint8 else 1)
         else:
-            corner, extent = np.zeros((n, 2)), np.full((n, 2), height)
+            corner, extent = np.zeros((n, 2), int), np.full((n, 2), height)
         return geometry.crop_flip_rotate(images, self.size, corner, extent, flip, turns)
 
 

@@ -59,7 +59,7 @@ def rgb_to_lab(rgb: Tensor) -> Tensor:
         (N, 3, H, W) in the memory format of `rgb`: L in [0, 100], a in [-86.2, 98.3] and
         b in [-107.9, 94.5]. Within 1e-3 of `skimage.color.rgb2lab`. No gradient flows through it.
     """
-    return map_channels(rgb, lab_basis, [LAB_FROM_BASIS], _memory_format(rgb))[0]
+    return map_channels(rgb, lab_basis, LAB_FROM_BASIS, [3], _memory_format(rgb))[0]
 
 
 def rgb_to_ydbdr(rgb: Tensor) -> Tensor:
@@ -72,7 +72,7 @@ def rgb_to_ydbdr(rgb: Tensor) -> Tensor:
         (N, 3, H, W) in the memory format of `rgb`: Y in [0, 1], Db and Dr in [-1.333, 1.333].
         Within 1e-3 of `skimage.color.rgb2ydbdr`. No gradient flows through it.
     """
-    return map_channels(rgb, rgb_basis, [YDBDR_FROM_RGB], _memory_format(rgb))[0]
+    return map_channels(rgb, rgb_basis, YDBDR_FROM_RGB, [3], _memory_format(rgb))[0]
 
 
 def rgb_basis(planes: Tensor) -> Tensor:
@@ -96,22 +96,25 @@ def lab_basis(planes: Tensor) -> Tensor:
 
 @torch.no_grad()
 def map_channels(
-    rgb: Tensor, basis: Basis, maps: Sequence[AffineMap], layout: torch.memory_format
+    rgb: Tensor,
+    basis: Basis,
+    affine_map: AffineMap,
+    channels: Sequence[int],
+    layout: torch.memory_format,
 ) -> list[Tensor]:
-    """Apply affine maps to a basis of images, computing the basis once.
+    """Apply an affine map to a basis of images and split the result.
 
     Args:
         rgb: (N, 3, H, W) float in [0, 1]; contiguous is fastest.
         basis: from planes (N, 3, P) to planes (N, 3, P).
-        maps: pairs of a matrix (C, 3) and an offset (C,).
+        affine_map: matrix (C, 3) and offset (C,).
+        channels: numbers of channels of the results; their sum is C.
         layout: memory format of the results.
 
     Returns:
-        For each map `matrix @ basis + offset`, (N, C, H, W).
+        The channels of `matrix @ basis + offset` in groups, each (N, group, H, W).
     """
     n, _, height, width = rgb.shape
-    channels = [len(matrix) for matrix, _ in maps]
-    all_maps = torch.cat([matrix for matrix, _ in maps]), torch.cat([offset for _, offset in maps])
     results = [
         torch.empty(
             (n, count, height, width), dtype=rgb.dtype, device=rgb.device, memory_format=layout
@@ -122,7 +125,7 @@ def map_channels(
     with torch.autocast(rgb.device.type, enabled=False):
         for part in cache_sized(rgb):
             planes = basis(rgb[part].contiguous().view(-1, 3, height * width))
-            mapped = _affine(planes, all_maps).view(-1, sum(channels), height, width)
+            mapped = _affine(planes, affine_map).view(len(planes), -1, height, width)
             for result, values in zip(results, mapped.split(channels, dim=1), strict=True):
                 result[part] = values
     return results

@@ -7,6 +7,7 @@ batched matrix products 6 (32 px) to 30 (224 px), `interpolate` image by image 1
 (224 px).
 """
 
+from functools import lru_cache
 from typing import NamedTuple
 
 import numpy as np
@@ -27,11 +28,11 @@ torch.empty(31 << 20, dtype=torch.uint8)
 
 
 class Taps(NamedTuple):
-    """What each of S output lines of N samples is made of.
+    """What the output lines of N samples are made of, sample after sample.
 
     Attributes:
-        source: (N, S, K) int64, the input lines.
-        weight: (N, S, K) float32, their weights.
+        source: (N * S, K) int64, the input lines, counted through all samples.
+        weight: (N * S, K) float32, their weights.
     """
 
     source: Tensor
@@ -56,17 +57,10 @@ def resample(images: Tensor, rows: Taps, columns: Taps) -> Tensor:
 
 
 def _combine_lines(images: Tensor, taps: Taps) -> Tensor:
-    n, lines = images.shape[:2]
-    _, outputs, count = taps.source.shape
+    n, lines, *rest = images.shape
     table = images.reshape(n * lines, -1).float()
-    first = torch.arange(0, n * lines, lines, device=images.device)[:, None, None]
-    combined = F.embedding_bag(
-        (taps.source + first).view(-1, count),
-        table,
-        mode="sum",
-        per_sample_weights=taps.weight.view(-1, count),
-    )
-    return combined.view(n, outputs, *images.shape[2:])
+    combined = F.embedding_bag(taps.source, table, mode="sum", per_sample_weights=taps.weight)
+    return combined.view(n, -1, *rest)
 
 
 def crop_boxes(
@@ -87,18 +81,21 @@ def crop_boxes(
         Corner (N, 2) and extent (N, 2) of the boxes in whole pixels: down, right.
     """
     target = area * np.float32(height * width)
-    tries = np.rint(np.sqrt(np.stack([target / ratio, target * ratio], 2)))
-    image = np.array([height, width])
-    fits = ((tries > 0) & (tries <= image)).all(2)
+    tries = np.empty((2, *area.shape), np.float32)
+    np.divide(target, ratio, out=tries[0])
+    np.multiply(target, ratio, out=tries[1])
+    np.rint(np.sqrt(tries, out=tries), out=tries)
+    fits = (tries[0] <= height) & (tries[1] <= width) & (tries.min(0) > 0)
     first = fits.argmax(1)  # 0 where none fits
-    extent = tries[np.arange(len(tries)), first]
+    extent = tries[:, np.arange(len(area)), first].T
+    image = np.array([height, width])
     free = image - extent
     corner = np.minimum(np.floor(position * (free + 1)), free)
     lost = ~fits.any(1)
     if lost.any():
         extent[lost] = _central_box(height, width)
         corner[lost] = (image - extent[lost]) // 2
-    return corner, extent
+    return corner.astype(np.int64), extent.astype(np.int64)
 
 
 def _central_box(height: int, width: int) -> tuple[int, int]:
@@ -110,28 +107,37 @@ def _central_box(height: int, width: int) -> tuple[int, int]:
     return height, width
 
 
-def linear_taps(start: np.ndarray, length: np.ndarray, reverse: np.ndarray, outputs: int) -> Taps:
+def linear_taps(
+    start: np.ndarray, length: np.ndarray, reverse: np.ndarray, lines: int, outputs: int
+) -> Taps:
     """Taps of linear interpolation within a span of lines, as in `interpolate` without
     `align_corners` and without antialiasing.
 
     Args:
-        start: (N,) first line of the span.
-        length: (N,) number of its lines.
+        start: (N,) int64, first line of the span.
+        length: (N,) int64, number of its lines.
         reverse: (N,) bool, where the output lines come in the opposite order.
-        outputs: number of output lines.
+        lines: number of input lines of a sample.
+        outputs: number of output lines of a sample.
     """
-    step = length / outputs
-    first = np.where(reverse, length - 0.5 * step, 0.5 * step) - 0.5
-    step = np.where(reverse, -step, step)
-    place = np.maximum(first[:, None] + step[:, None] * np.arange(outputs), 0)
-    source = np.empty((*place.shape, 2), np.int64)
-    weight = np.empty((*place.shape, 2), np.float32)
-    source[..., 0] = place
-    weight[..., 1] = place - source[..., 0]
-    weight[..., 0] = 1 - weight[..., 1]
-    source[..., 1] = np.minimum(source[..., 0] + 1, length[:, None] - 1)
-    source += start.astype(np.int64)[:, None, None]
-    return Taps(torch.from_numpy(source), torch.from_numpy(weight))
+    sources, weights = _taps_of_every_length(lines, outputs)
+    kind = length + (lines + 1) * reverse
+    first = start + np.arange(0, lines * len(start), lines)
+    source = (sources[kind] + first[:, None, None]).reshape(-1, 2)
+    return Taps(torch.from_numpy(source), torch.from_numpy(weights[kind].reshape(-1, 2)))
+
+
+@lru_cache
+def _taps_of_every_length(lines: int, outputs: int) -> tuple[np.ndarray, np.ndarray]:
+    """Lines, from the first of the span, and weights for spans of 0 to `lines` lines, each
+    (2 * (lines + 1), outputs, 2): in order, then reversed."""
+    length = np.arange(lines + 1)[:, None]
+    place = np.maximum((np.arange(outputs) + 0.5) * length / outputs - 0.5, 0)
+    lower = place.astype(np.int64)
+    upper = np.minimum(lower + 1, np.maximum(length - 1, 0))
+    source = np.stack([lower, upper], 2)
+    weight = np.stack([1 - (place - lower), place - lower], 2).astype(np.float32)
+    return np.concatenate([source, source[:, ::-1]]), np.concatenate([weight, weight[:, ::-1]])
 
 
 def gaussian_taps(sigma: Tensor, radius: int, lines: int) -> Taps:
@@ -140,15 +146,17 @@ def gaussian_taps(sigma: Tensor, radius: int, lines: int) -> Taps:
     Args:
         sigma: (N,) standard deviations in pixels.
         radius: the kernel has 2 * radius + 1 taps.
-        lines: number of lines, more than `radius`.
+        lines: number of input and of output lines of a sample, more than `radius`.
     """
     offset = torch.arange(-radius, radius + 1, device=sigma.device)
     weight = torch.exp(-0.5 * (offset / sigma[:, None]) ** 2)
     weight /= weight.sum(1, keepdim=True)
-    index = (torch.arange(lines, device=sigma.device)[:, None] + offset).abs()
-    index = (lines - 1) - (lines - 1 - index).abs()
-    n = len(sigma)
-    return Taps(index.expand(n, -1, -1), weight[:, None].expand(-1, lines, -1).contiguous())
+    source = (torch.arange(lines, device=sigma.device)[:, None] + offset).abs()
+    source = (lines - 1) - (lines - 1 - source).abs()
+    first = torch.arange(0, lines * len(sigma), lines, device=sigma.device)
+    return Taps(
+        (source + first[:, None, None]).flatten(0, 1), weight.repeat_interleave(lines, dim=0)
+    )
 
 
 def crop_flip_rotate(
@@ -167,7 +175,7 @@ def crop_flip_rotate(
     Args:
         images: (N, C, H, W) uint8 or float.
         size: side of the result.
-        corner, extent: (N, 2) boxes in pixels, as `crop_boxes` gives them: down, right.
+        corner, extent: (N, 2) int64, boxes in pixels, as `crop_boxes` gives them: down, right.
         flip: (N,) bool.
         turns: (N,) quarter turns, in [0, 3].
 
@@ -176,17 +184,21 @@ def crop_flip_rotate(
     """
     # A quarter turn is a transposition after the columns are reversed; three are one after the
     # rows are; two reverse both.
-    n = len(images)
-    reverse = np.concatenate([turns >= 2, flip ^ ((turns == 1) | (turns == 2))])
-    source, weight = linear_taps(corner.T.reshape(-1), extent.T.reshape(-1), reverse, size)
-    if images.dtype == torch.uint8:
-        weight[:n] /= 255
-    source, weight = source.to(images.device), weight.to(images.device)
-    result = torch.empty((n, images.shape[1], size, size), device=images.device)
+    n, channels, height, width = images.shape
+    reverse_rows, reverse_columns = turns >= 2, flip ^ ((turns == 1) | (turns == 2))
+    result = torch.empty((n, channels, size, size), device=images.device)
     for part in cache_sized(images):
-        rows = Taps(source[:n][part], weight[:n][part])
-        columns = Taps(source[n:][part], weight[n:][part])
-        crops = resample(images[part], rows, columns)
+        rows, columns = (
+            linear_taps(corner[part, axis], extent[part, axis], reverse[part], lines, size)
+            for axis, reverse, lines in ((0, reverse_rows, height), (1, reverse_columns, width))
+        )
+        if images.dtype == torch.uint8:
+            rows.weight.div_(255)
+        crops = resample(
+            images[part],
+            Taps(*(tensor.to(images.device) for tensor in rows)),
+            Taps(*(tensor.to(images.device) for tensor in columns)),
+        )
         result[part] = crops
         turned = np.flatnonzero(turns[part] % 2)
         if len(turned):

@@ -14,6 +14,7 @@ Normalisation is (value - mean) / std per channel:
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import cache
 
 import torch
 from torch import Tensor
@@ -85,16 +86,27 @@ def make_views(rgb: Tensor, names: Iterable[str]) -> dict[str, Tensor]:
     Raises:
         UserError: a name is not a view.
     """
-    wanted = list(names)
-    for name in wanted:
+    wanted = tuple(names)
+    views: dict[str, Tensor] = {}
+    for basis, affine_map, own in _plan(wanted):
+        channels = [VIEWS[name] for name in own]
+        tensors = map_channels(rgb, basis, affine_map, channels, torch.channels_last)
+        views.update(zip(own, tensors, strict=True))
+    return {name: views[name] for name in wanted}
+
+
+@cache
+def _plan(names: tuple[str, ...]) -> list[tuple[Basis, AffineMap, list[str]]]:
+    """For each colour space that is needed its basis, the map to all channels, and the views."""
+    for name in names:
         if name not in VIEWS:
             raise UserError(f"unknown view {name!r}: {suggestion(name, VIEWS)}")
-    views: dict[str, Tensor] = {}
+    plan = []
     for space in (RGB, LAB, YDBDR):
-        own = [name for name in wanted if SOURCES[name][0] is space]
+        own = [name for name in names if SOURCES[name][0] is space]
         if own:
-            matrix, offset = space.channels
-            maps = [(matrix[SOURCES[name][1]], offset[SOURCES[name][1]]) for name in own]
-            tensors = map_channels(rgb, space.basis, maps, torch.channels_last)
-            views.update(zip(own, tensors, strict=True))
-    return {name: views[name] for name in wanted}
+            matrix, offset = (
+                torch.cat([part[SOURCES[name][1]] for name in own]) for part in space.channels
+            )
+            plan.append((space.basis, (matrix, offset), own))
+    return plan
