@@ -34,7 +34,7 @@ class Batch:
     """One step's input.
 
     Attributes:
-        crops: augmented copies of the images, each (N, 3, S, S), RGB in [0, 1], channels-last.
+        crops: augmented copies of the images, each (N, 3, S, S), RGB in [0, 1].
         index: position of each image in the training subset, (N,) int64.
         labels: class of each image, (N,) int64.
         epoch: number of the epoch, from 0.

@@ -232,7 +232,12 @@ def _resume(path: Path, method: Method, spec: TrialSpec, trial: int) -> dict[str
     state = load_checkpoint(path, next(method.parameters()).device)
     if (state["spec"], state["trial"]) != (spec.hash, trial):
         raise UserError(f"checkpoint {path} belongs to another training; delete it")
-    method.load_state_dict(state["method"])
-    for name, optimizer in method.optimizers.items():
-        optimizer.load_state_dict(state["optimizers"][name])
+    try:
+        method.load_state_dict(state["method"])
+        for name, optimizer in method.optimizers.items():
+            optimizer.load_state_dict(state["optimizers"][name])
+    except (RuntimeError, ValueError, KeyError):
+        raise UserError(
+            f"checkpoint {path} does not fit the code of {spec.method} any more; delete it"
+        ) from None
     return state

@@ -1,0 +1,371 @@
+import csv
+import errno
+import os
+
+import numpy as np
+import pytest
+import torch
+
+from metaug.errors import UserError
+from metaug.method import Method, find_method
+from metaug.training import loop
+from metaug.training.checkpoint import load_checkpoint, save_checkpoint
+from metaug.training.loop import (
+    CHECKPOINT,
+    CURVE,
+    Runtime,
+    TrainingSet,
+    choose_device,
+    train,
+)
+from metaug.training.seeds import epoch_order
+
+
+class Stop(Exception):
+    """Stands for whatever ends a process in the middle of a training."""
+
+
+@pytest.fixture
+def seen(monkeypatch):
+    """The batches that SimCLR is given."""
+    batches, original = [], Method.update
+
+    def update(self, batch):
+        batches.append(batch)
+        return original(self, batch)
+
+    monkeypatch.setattr(Method, "update", update)
+    return batches
+
+
+@pytest.fixture
+def stop_at(monkeypatch):
+    """Make a method fail at a step, once."""
+
+    def arrange(name, step, error=Stop):
+        kind = find_method(name)
+        original = kind.update
+
+        def update(self, batch):
+            if batch.step == step:
+                monkeypatch.setattr(kind, "update", original)
+                raise error
+            return original(self, batch)
+
+        monkeypatch.setattr(kind, "update", update)
+
+    return arrange
+
+
+def same_state(a, b):
+    mine, theirs = a.state_dict(), b.state_dict()
+    return set(mine) == set(theirs) and all(torch.equal(mine[k], theirs[k]) for k in mine)
+
+
+def test_every_batch_is_a_piece_of_the_epochs_order(
+    make_spec, training_set, tmp_path, quiet_runtime, seen
+):
+    """24 images in batches of 7: three full batches, the last three images are dropped."""
+    train(make_spec("simclr", batch_size=7), 3, training_set, tmp_path, quiet_runtime)
+    assert len(seen) == 6
+    for step, batch in enumerate(seen):
+        epoch, position = divmod(step, 3)
+        expected = epoch_order(3, epoch, 0, 24)[7 * position : 7 * position + 7]
+        assert torch.equal(batch.index, expected)
+        assert torch.equal(batch.labels, training_set.labels[expected])
+        assert (batch.step, batch.epoch, batch.pass_index) == (step, epoch, 0)
+        assert batch.progress == step / 6
+        assert len(batch.crops) == 2
+        for crop in batch.crops:
+            assert crop.shape == (7, 3, 32, 32)
+            assert 0 <= crop.min() < crop.max() <= 1
+
+
+def test_passes_of_an_epoch_have_orders_of_their_own(
+    make_spec, training_set, tmp_path, quiet_runtime, monkeypatch
+):
+    kind, batches = find_method("metaug"), []
+    original = kind.update
+    monkeypatch.setattr(kind, "update", lambda m, b: batches.append(b) or original(m, b))
+    spec = make_spec("metaug", update_order="per_pass")
+    train(spec, 0, training_set, tmp_path, quiet_runtime)
+    assert [batch.pass_index for batch in batches] == [0, 0, 0, 1, 1, 1] * 2
+    assert [batch.epoch for batch in batches] == [0] * 6 + [1] * 6
+    orders = [torch.cat([b.index for b in batches[i : i + 3]]) for i in range(0, 12, 3)]
+    for order, (epoch, pass_index) in zip(orders, [(0, 0), (0, 1), (1, 0), (1, 1)], strict=True):
+        assert torch.equal(order, epoch_order(0, epoch, pass_index, 24))
+
+
+def test_crops_are_drawn_anew_at_every_step(make_spec, training_set, tmp_path, quiet_runtime, seen):
+    train(make_spec("simclr", batch_size=24), 0, training_set, tmp_path, quiet_runtime)
+    first, second = (batch.crops[0][batch.index.argsort()] for batch in seen)
+    assert not torch.equal(first, second)
+    assert not torch.equal(seen[0].crops[0], seen[0].crops[1])
+
+
+def test_the_curve_is_the_mean_of_what_was_logged(
+    make_spec, training_set, tmp_path, quiet_runtime, monkeypatch
+):
+    """A quantity that is logged now and then is averaged over the steps that logged it."""
+    kind = find_method("simclr")
+
+    def update(method, batch):
+        return {"loss": batch.step + 1.0} | ({"rare": 5.0} if batch.step == 1 else {})
+
+    monkeypatch.setattr(kind, "update", update)
+    _, curve = train(make_spec("simclr"), 0, training_set, tmp_path, quiet_runtime)
+    assert curve == [{"epoch": 0, "loss": 2.0, "rare": 5.0}, {"epoch": 1, "loss": 5.0}]
+    rows = list(csv.DictReader((tmp_path / CURVE).open()))
+    assert rows == [
+        {"epoch": "0", "loss": "2.0", "rare": "5.0"},
+        {"epoch": "1", "loss": "5.0", "rare": ""},
+    ]
+
+
+def test_the_learning_rate_follows_the_schedule(
+    make_spec, training_set, tmp_path, quiet_runtime, monkeypatch
+):
+    rates, kind = [], find_method("metaug")
+    original = kind.update
+
+    def update(method, batch):
+        rates.append({n: o.param_groups[0]["lr"] for n, o in method.optimizers.items()})
+        return original(method, batch)
+
+    monkeypatch.setattr(kind, "update", update)
+    spec = make_spec("metaug", update_order="alternating", schedule="cosine", learning_rate=0.02)
+    train(spec, 0, training_set, tmp_path, quiet_runtime)
+    expected = [0.01 * (1 + np.cos(np.pi * step / 6)) for step in range(6)]
+    assert [rate["encoder"] for rate in rates] == pytest.approx(expected)
+    assert {rate["mag"] for rate in rates} == {0.03}
+
+
+def test_a_trial_repeats_itself_and_trials_differ(make_spec, training_set, tmp_path, quiet_runtime):
+    spec = make_spec("simclr")
+    runs = [
+        train(spec, trial, training_set, tmp_path / str(i), quiet_runtime)
+        for i, trial in enumerate((0, 0, 1))
+    ]
+    assert runs[0][1] == runs[1][1]
+    assert same_state(runs[0][0], runs[1][0])
+    assert runs[0][1] != runs[2][1]
+
+
+@pytest.fixture(scope="module")
+def undisturbed(make_spec, training_set, tmp_path_factory):
+    """A whole training of MetAug with the paper's two passes, 2 epochs of 2 x 2 steps."""
+    spec = make_spec("metaug", optimizer="adam", learning_rate=0.001, batch_size=12)
+    folder = tmp_path_factory.mktemp("whole")
+    runtime = Runtime(torch.device("cpu"), checkpoint_seconds=0, progress=False)
+    return spec, folder, *train(spec, 0, training_set, folder, runtime)
+
+
+@pytest.mark.parametrize("step", range(1, 8))
+def test_a_training_stopped_anywhere_continues_bit_for_bit(
+    undisturbed, training_set, tmp_path, quiet_runtime, stop_at, step
+):
+    """The stops fall into both passes, between them and between epochs."""
+    spec, whole, expected, curve = undisturbed
+    stop_at("metaug", step)
+    with pytest.raises(Stop):
+        train(spec, 0, training_set, tmp_path, quiet_runtime)
+    resumed, again = train(spec, 0, training_set, tmp_path, quiet_runtime)
+    assert again == curve
+    assert same_state(resumed, expected)
+    assert (tmp_path / CURVE).read_text() == (whole / CURVE).read_text()
+
+
+def test_a_training_stopped_twice_continues_bit_for_bit(
+    make_spec, training_set, tmp_path, quiet_runtime, stop_at
+):
+    spec = make_spec("simclr")
+    expected, curve = train(spec, 0, training_set, tmp_path / "whole", quiet_runtime)
+    for step in (2, 4):
+        stop_at("simclr", step)
+        with pytest.raises(Stop):
+            train(spec, 0, training_set, tmp_path / "stopped", quiet_runtime)
+    resumed, again = train(spec, 0, training_set, tmp_path / "stopped", quiet_runtime)
+    assert again == curve
+    assert same_state(resumed, expected)
+
+
+def test_a_stop_before_the_first_checkpoint_starts_over(
+    make_spec, training_set, tmp_path, replace_runtime, stop_at
+):
+    spec, patient = make_spec("simclr"), replace_runtime(checkpoint_seconds=1e6)
+    expected, curve = train(spec, 0, training_set, tmp_path / "whole", patient)
+    assert not (tmp_path / "whole" / CHECKPOINT).exists()
+    stop_at("simclr", 4)
+    with pytest.raises(Stop):
+        train(spec, 0, training_set, tmp_path / "stopped", patient)
+    assert not (tmp_path / "stopped" / CHECKPOINT).exists()
+    resumed, again = train(spec, 0, training_set, tmp_path / "stopped", patient)
+    assert again == curve
+    assert same_state(resumed, expected)
+
+
+def test_checkpoints_are_as_far_apart_as_asked(
+    make_spec, training_set, tmp_path, replace_runtime, monkeypatch
+):
+    clock, steps = iter(range(0, 1000, 10)), []
+    monkeypatch.setattr(loop.time, "monotonic", lambda: float(next(clock)))
+    monkeypatch.setattr(loop, "_save", lambda *a: steps.append(a[4]))
+    spec = make_spec("simclr", epochs=4)
+    train(spec, 0, training_set, tmp_path, replace_runtime(checkpoint_seconds=25))
+    # a look at the clock every 10 s: the third one is late enough; one more look when it is saved
+    assert steps == [3, 6, 9]
+
+
+def test_a_finished_training_leaves_its_last_checkpoint_before_the_end(
+    make_spec, training_set, tmp_path, quiet_runtime
+):
+    train(make_spec("simclr"), 0, training_set, tmp_path, quiet_runtime)
+    assert load_checkpoint(tmp_path / CHECKPOINT, torch.device("cpu"))["step"] == 5
+
+
+@pytest.mark.parametrize("other", ["spec", "trial"])
+def test_a_checkpoint_of_another_training_is_refused(
+    make_spec, training_set, tmp_path, quiet_runtime, other
+):
+    spec, trial = make_spec("simclr"), 0
+    train(spec, trial, training_set, tmp_path, quiet_runtime)
+    if other == "spec":
+        spec = make_spec("simclr", temperature=0.3)
+    else:
+        trial = 1
+    with pytest.raises(UserError, match="belongs to another training; delete it") as error:
+        train(spec, trial, training_set, tmp_path, quiet_runtime)
+    assert str(tmp_path / CHECKPOINT) in str(error.value)
+
+
+def test_a_checkpoint_of_older_code_is_refused(make_spec, training_set, tmp_path, quiet_runtime):
+    spec = make_spec("simclr")
+    train(spec, 0, training_set, tmp_path, quiet_runtime)
+    state = load_checkpoint(tmp_path / CHECKPOINT, torch.device("cpu"))
+    state["method"]["projector.9.weight"] = torch.zeros(1)
+    save_checkpoint(tmp_path / CHECKPOINT, state)
+    with pytest.raises(UserError, match="does not fit the code of simclr any more; delete it"):
+        train(spec, 0, training_set, tmp_path, quiet_runtime)
+
+
+def test_a_checkpoint_cut_short_is_refused(make_spec, training_set, tmp_path, quiet_runtime):
+    spec = make_spec("simclr")
+    train(spec, 0, training_set, tmp_path, quiet_runtime)
+    path = tmp_path / CHECKPOINT
+    path.write_bytes(path.read_bytes()[:-100])
+    with pytest.raises(UserError, match="cut short or damaged"):
+        train(spec, 0, training_set, tmp_path, quiet_runtime)
+
+
+def test_a_full_disk_ends_a_training_in_one_line_and_loses_nothing(
+    make_spec, training_set, tmp_path, quiet_runtime, monkeypatch
+):
+    spec = make_spec("simclr")
+    expected, curve = train(spec, 0, training_set, tmp_path / "whole", quiet_runtime)
+    fsync, calls = os.fsync, []
+
+    def full(descriptor):
+        calls.append(descriptor)
+        if len(calls) == 3:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        return fsync(descriptor)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "fsync", full)
+        with pytest.raises(UserError, match="No space left on device") as error:
+            train(spec, 0, training_set, tmp_path / "stopped", quiet_runtime)
+    assert "\n" not in str(error.value)
+    assert not list((tmp_path / "stopped").glob(".*"))
+    resumed, again = train(spec, 0, training_set, tmp_path / "stopped", quiet_runtime)
+    assert again == curve
+    assert same_state(resumed, expected)
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), -float("inf")])
+@pytest.mark.parametrize("key", ["loss", "meta_loss"])
+def test_a_loss_that_is_not_finite_names_the_trial_and_the_step(
+    make_spec, training_set, tmp_path, quiet_runtime, monkeypatch, key, value
+):
+    def update(method, batch):
+        return {"loss": 1.0, key: torch.tensor(value if batch.step == 4 else 1.0)}
+
+    monkeypatch.setattr(find_method("simclr"), "update", update)
+    spec = make_spec("simclr")
+    with pytest.raises(UserError) as error:
+        train(spec, 7, training_set, tmp_path, quiet_runtime)
+    assert str(error.value).startswith(
+        f"simclr on digits_m (alexnet, spec {spec.hash}): {key} is {value} at step 4 (epoch 1) "
+        "of trial 7"
+    )
+    assert "\n" not in str(error.value)
+
+
+def test_a_training_that_explodes_is_stopped(make_spec, training_set, tmp_path, quiet_runtime):
+    spec = make_spec("simclr", learning_rate=1e30, epochs=20, schedule="constant")
+    with pytest.raises(UserError, match=r"loss is (nan|-?inf) at step \d+ .* of trial 0"):
+        train(spec, 0, training_set, tmp_path, quiet_runtime)
+
+
+def test_fewer_images_than_a_batch_are_refused(make_spec, training_set, tmp_path, quiet_runtime):
+    spec = make_spec("simclr", batch_size=25)
+    with pytest.raises(UserError, match="24 training images are fewer than a batch of 25"):
+        train(spec, 0, training_set, tmp_path, quiet_runtime)
+
+
+def test_nothing_is_trained_in_no_epochs_or_without_training(
+    make_spec, training_set, tmp_path, quiet_runtime
+):
+    for spec in (make_spec("simclr", epochs=0), make_spec("random")):
+        method, curve = train(spec, 0, training_set, tmp_path, quiet_runtime)
+        assert curve == []
+        assert method.spec == spec
+        assert not list(tmp_path.iterdir())
+
+
+def test_weights_do_not_depend_on_the_number_of_epochs_alone(
+    make_spec, training_set, tmp_path, quiet_runtime
+):
+    """The seed of the weights is that of spec and trial: another spec starts elsewhere."""
+    starts = [
+        train(
+            make_spec("simclr", epochs=0, weight_decay=w), t, training_set, tmp_path, quiet_runtime
+        )
+        for w, t in [(0.0, 0), (0.0, 0), (0.0, 1), (0.1, 0)]
+    ]
+    weights = [method.encoder.stages.conv3[0].weight for method, _ in starts]
+    assert torch.equal(weights[0], weights[1])
+    assert not torch.equal(weights[0], weights[2])
+    assert not torch.equal(weights[0], weights[3])
+
+
+def test_tensorboard_gets_the_curve(make_spec, training_set, tmp_path, replace_runtime):
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    folder = tmp_path / "events"
+    runtime = replace_runtime(tensorboard=folder)
+    _, curve = train(make_spec("simclr"), 0, training_set, tmp_path, runtime)
+    events = EventAccumulator(str(folder))
+    events.Reload()
+    values = [event.value for event in events.Scalars("loss")]
+    assert values == pytest.approx([epoch["loss"] for epoch in curve], rel=1e-6)
+
+
+def test_batches_are_channels_last_bytes_of_the_right_images(training_set):
+    batch = training_set.batch(torch.tensor([5, 2]), torch.device("cpu"))
+    assert batch.dtype == torch.uint8
+    assert batch.shape == (2, 3, 32, 32)
+    assert batch.is_contiguous(memory_format=torch.channels_last)
+    assert (batch[1].permute(1, 2, 0).numpy() == training_set.images[2]).all()
+
+
+def test_a_training_set_has_the_length_of_its_labels(training_set):
+    assert len(training_set) == 24
+    assert isinstance(training_set, TrainingSet)
+
+
+def test_devices_that_are_not_here_are_refused_in_one_line():
+    assert choose_device("cpu") == torch.device("cpu")
+    assert choose_device("auto").type in ("cpu", "cuda")
+    for name in ("cuda:99", "gpu", "meta:x"):
+        with pytest.raises(UserError, match=f"device '{name}' is not available here"):
+            choose_device(name)
