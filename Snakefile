@@ -1,4 +1,5 @@
-"""MetAug reproduction suite. Targets: table1, all, ... ; see README.md.
+"""MetAug reproduction suite. Targets: table1 ... table6, figure1 ... figure7, extra1 ... extra4,
+tables, figures, scorecard, report, all; plan. See README.md.
 
 snakemake --cores all table1
 snakemake --cores all table1 --config scale=lite data_root=DIR
@@ -13,6 +14,7 @@ configfile: "config/config.yaml"
 PLAN = load_plan(config)
 SCALE = PLAN.scale.name
 RESULTS = f"results/{SCALE}"
+FIGURES = f"figures/{SCALE}"
 
 
 wildcard_constraints:
@@ -25,9 +27,31 @@ wildcard_constraints:
 rule all:
     default_target: True
     input:
-        expand(RESULTS + "/tables/{table}.md", table=PLAN.tables),
+        [PLAN.wanted(artefact) for artefact in PLAN.rendered],
+        f"{RESULTS}/scorecard.html",
+        f"{RESULTS}/report.html",
+
+
+rule tables:
+    input:
+        [PLAN.wanted(artefact) for artefact in PLAN.tables],
+
+
+rule figures:
+    input:
+        [PLAN.wanted(artefact) for artefact in PLAN.figures],
+
+
+for artefact in PLAN.rendered:
+
+    rule:
+        name:
+            artefact
+        input:
+            PLAN.wanted(artefact),
 
 
 include: "workflow/rules/data.smk"
 include: "workflow/rules/trials.smk"
 include: "workflow/rules/artefacts.smk"
+include: "workflow/rules/report.smk"

@@ -1,20 +1,86 @@
-"""`python -m metaug config` and `python -m metaug schema`: generated files of the repository."""
+"""Ask for what is behind a number, what a plan costs, and the repository's generated files.
+
+python -m metaug show table1:metaug:cifar10_conv --scale lite
+python -m metaug plan --scale full
+python -m metaug config > config/config.yaml
+"""
 
 import argparse
 import json
+import sys
+from pathlib import Path
+from typing import Any
+
+import yaml
 
 from metaug.config import Config, default_config
+from metaug.errors import UserError
+from metaug.estimate import print_plan
+from metaug.plan import Plan, load_plan
+from metaug.reporting.methods import methods_markdown
+from metaug.show import show
+
+CONFIG = Path("config/config.yaml")
 
 
 def main() -> None:
-    """Print a generated file."""
-    parser = argparse.ArgumentParser(prog="python -m metaug", description=__doc__)
-    parser.add_argument("what", choices=("config", "schema"))
-    arguments = parser.parse_args()
-    if arguments.what == "config":
-        print(default_config(), end="")
-    else:
-        print(json.dumps(Config.model_json_schema(), indent=2))
+    """Run a command; what the user got wrong is one line on stderr and exit status 2."""
+    arguments = _parser().parse_args()
+    try:
+        match arguments.command:
+            case "show":
+                print(show(_plan(arguments), arguments.cell))
+            case "plan":
+                print_plan(_plan(arguments))
+            case "config":
+                print(default_config(), end="")
+            case "schema":
+                print(json.dumps(Config.model_json_schema(), indent=2))
+            case "methods":
+                print(methods_markdown(), end="")
+    except UserError as error:
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(2)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m metaug",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    commands = parser.add_subparsers(dest="command", required=True)
+    shown = commands.add_parser("show", help="spec, trials and commit behind a cell of a table")
+    shown.add_argument(
+        "cell",
+        help="ARTEFACT:ROW:COLUMN as in the CSV, table1:metaug:cifar10_conv; an artefact, for its "
+        "trainings; or the 12 digits of a spec",
+    )
+    planned = commands.add_parser("plan", help="number of trainings and hours, before any of them")
+    for command in (shown, planned):
+        command.add_argument("--scale", help="default: that of config/config.yaml")
+        command.add_argument(
+            "--config", nargs="+", default=[], metavar="KEY=VALUE", help="as for Snakemake"
+        )
+    commands.add_parser("config", help="print the default config/config.yaml")
+    commands.add_parser("schema", help="print the JSON schema of the config")
+    commands.add_parser("methods", help="print docs/methods.md")
+    return parser
+
+
+def _plan(arguments: argparse.Namespace) -> Plan:
+    """The plan of config/config.yaml, changed by the command line."""
+    if not CONFIG.exists():
+        raise UserError(f"no {CONFIG} here; run this in the folder of the Snakefile")
+    values: dict[str, Any] = yaml.safe_load(CONFIG.read_text()) or {}
+    for text in arguments.config:
+        key, equals, value = text.partition("=")
+        if not equals:
+            raise UserError(f"--config {text}: write KEY=VALUE")
+        values[key] = yaml.safe_load(value)
+    if arguments.scale:
+        values["scale"] = arguments.scale
+    return load_plan(values)
 
 
 if __name__ == "__main__":

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from functools import cached_property
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import Any, get_type_hints
 
 import pandas as pd
 
@@ -16,7 +16,12 @@ from metaug.config import Config, Grid, Scale, load_config
 from metaug.errors import UserError
 from metaug.record import read_record, record_path
 from metaug.reporting.aggregate import COLUMNS
+from metaug.reporting.figures import Drawing
+from metaug.reporting.tables import Table
 from metaug.spec import TrialSpec
+
+TABLE_ENDINGS = ("csv", "md", "tex", "html")
+FIGURE_ENDINGS = ("pdf", "png", "csv")
 
 
 class Plan:
@@ -28,13 +33,26 @@ class Plan:
         self.grid = Grid(scale, config)
 
     @cached_property
-    def artefacts(self) -> dict[str, ModuleType]:
-        """The modules of `metaug.paper` that need trials, by name (table1, figure2, ...)."""
-        modules = (
-            importlib.import_module(f"metaug.paper.{info.name}")
+    def modules(self) -> dict[str, ModuleType]:
+        """The modules of `metaug.paper`, by name."""
+        return {
+            info.name: importlib.import_module(f"metaug.paper.{info.name}")
             for info in pkgutil.iter_modules(metaug.paper.__path__)
-        )
-        return {m.__name__.rpartition(".")[2]: m for m in modules if hasattr(m, "trials")}
+        }
+
+    @property
+    def artefacts(self) -> dict[str, ModuleType]:
+        """Those that need trials: table1, figure2, ..., and claims."""
+        return {name: m for name, m in self.modules.items() if hasattr(m, "trials")}
+
+    @cached_property
+    def rendered(self) -> dict[str, type]:
+        """Those that are rendered, and as what: `Table` or `Drawing`."""
+        return {
+            name: get_type_hints(module.render)["return"]
+            for name, module in self.modules.items()
+            if hasattr(module, "render")
+        }
 
     @cached_property
     def specs_of(self) -> dict[str, tuple[TrialSpec, ...]]:
@@ -51,11 +69,40 @@ class Plan:
 
     @property
     def tables(self) -> list[str]:
-        return [name for name in self.artefacts if name.startswith("table")]
+        """The paper's tables."""
+        return [name for name in self.rendered if name.startswith("table")]
 
     @property
     def figures(self) -> list[str]:
-        return [name for name in self.artefacts if name.startswith("figure")]
+        """The paper's figures."""
+        return [name for name in self.rendered if name.startswith("figure")]
+
+    def frames(self, artefact: str) -> list[Path]:
+        """The frame that a rendered artefact is made from; none for one without trials."""
+        name = Path("results") / self.scale.name / "frames" / f"{artefact}.csv"
+        return [name] if artefact in self.artefacts else []
+
+    def render(self, artefact: str, frames: Mapping[str, pd.DataFrame]) -> Table | Drawing:
+        """An artefact from its frame, if it needs one."""
+        render = self.modules[artefact].render
+        return render(frames[artefact]) if artefact in self.artefacts else render()
+
+    def files(self, artefact: str) -> list[Path]:
+        """The files of a rendered artefact."""
+        if self.rendered[artefact] is Table:
+            folder = Path("results") / self.scale.name / "tables"
+            return [folder / f"{artefact}.{ending}" for ending in TABLE_ENDINGS]
+        folder = Path("figures") / self.scale.name
+        return [folder / f"{artefact}.{ending}" for ending in FIGURE_ENDINGS]
+
+    def wanted(self, artefact: str) -> list[Path]:
+        """What the target of an artefact asks for: its files, and its records too.
+
+        Snakemake does not make a missing file again while what was made from it is there: a
+        deleted record would go unnoticed.
+        """
+        records = self.records(artefact) if artefact in self.artefacts else []
+        return [*self.files(artefact), *records]
 
     @property
     def parts(self) -> list[range]:
@@ -84,10 +131,28 @@ class Plan:
             for trial in range(self.grid.trials)
         ]
 
-    def setting(self, spec: TrialSpec) -> str:
-        """What sets a spec apart from the defaults of its method: the frame's `setting`."""
-        base = self.grid.spec(spec.method, spec.dataset, spec.backbone)
-        return spec.difference(base)
+    def read_records(self, spec: TrialSpec) -> list[dict[str, Any]]:
+        """The valid records of a spec, by trial."""
+        found = (
+            read_record(record_path(self.folder(spec), trial), spec, trial)
+            for trial in range(self.grid.trials)
+        )
+        return [record for record in found if record is not None]
+
+    @cached_property
+    def _differences(self) -> dict[str, str]:
+        """What sets each spec apart from the defaults of its method, by hash."""
+        grid = self.grid
+        return {
+            key: spec.difference(grid.spec(spec.method, spec.dataset, spec.backbone))
+            for key, spec in self.specs.items()
+        }
+
+    def setting(self, spec: TrialSpec, option: str = "") -> str:
+        """What sets a spec apart from the defaults of its method, and an option of its probe: the
+        frame's `setting`."""
+        texts = (self._differences[spec.hash], option)
+        return ";".join(sorted(part for text in texts for part in text.split(";") if part))
 
     def frame(self, artefact: str | None = None) -> pd.DataFrame:
         """The tidy frame of an artefact, or of all artefacts: every valid record there is."""
@@ -95,38 +160,28 @@ class Plan:
         rows = [
             row
             for spec in specs
-            for trial in range(self.grid.trials)
-            for row in self._rows(spec, trial)
+            for record in self.read_records(spec)
+            for row in self._rows(spec, record)
         ]
         return pd.DataFrame(rows, columns=COLUMNS)
 
-    def _rows(self, spec: TrialSpec, trial: int) -> list[dict[str, Any]]:
-        record = read_record(record_path(self.folder(spec), trial), spec, trial)
-        if record is None:
-            return []
-        setting = self.setting(spec)
+    def _rows(self, spec: TrialSpec, record: dict[str, Any]) -> list[dict[str, Any]]:
         keys = {
             "scale": spec.scale,
             "spec": spec.hash,
-            "trial": trial,
+            "trial": record["trial"],
             "seed": record["seed"],
             "method": spec.method,
             "dataset": spec.dataset,
             "backbone": spec.backbone,
         }
         return [
-            {**keys, **row, "setting": _joined(setting, str(row["setting"]))}
-            for row in record["rows"]
+            {**keys, **row, "setting": self.setting(spec, row["setting"])} for row in record["rows"]
         ]
 
 
 def _hash(spec: TrialSpec | str) -> str:
     return spec if isinstance(spec, str) else spec.hash
-
-
-def _joined(*settings: str) -> str:
-    """Settings as one, keys sorted."""
-    return ";".join(sorted(part for s in settings for part in s.split(";") if part))
 
 
 def load_plan(values: Mapping[str, Any], scales: Path = Path("config/scales")) -> Plan:

@@ -2,7 +2,7 @@ rule frame:
     input:
         lambda wildcards: PLAN.records(wildcards.artefact),
     output:
-        RESULTS + "/frames/{artefact}.csv",
+        f"{RESULTS}/frames/{{artefact}}.csv",
     log:
         f"logs/{SCALE}/frame/{{artefact}}.log",
     conda:
@@ -13,9 +13,17 @@ rule frame:
 
 rule table:
     input:
-        RESULTS + "/frames/{artefact}.csv",
+        f"{RESULTS}/frames/{{artefact}}.csv",
     output:
-        expand(RESULTS + "/tables/{{artefact}}.{ext}", ext=["csv", "md", "tex", "html"]),
+        csv=f"{RESULTS}/tables/{{artefact}}.csv",
+        md=f"{RESULTS}/tables/{{artefact}}.md",
+        tex=f"{RESULTS}/tables/{{artefact}}.tex",
+        html=report(
+            f"{RESULTS}/tables/{{artefact}}.html",
+            caption="../report/table.rst",
+            category="Tables",
+            labels={"table": "{artefact}", "scale": SCALE},
+        ),
     log:
         f"logs/{SCALE}/table/{{artefact}}.log",
     conda:
@@ -24,10 +32,21 @@ rule table:
         "../scripts/table.py"
 
 
-for table in PLAN.tables:
-
-    rule:
-        name:
-            table
-        input:
-            expand(RESULTS + "/tables/{table}.{ext}", table=table, ext=["csv", "md", "tex", "html"]),
+rule figure:
+    input:
+        lambda wildcards: PLAN.frames(wildcards.artefact),
+    output:
+        pdf=f"{FIGURES}/{{artefact}}.pdf",
+        png=report(
+            f"{FIGURES}/{{artefact}}.png",
+            caption="../report/figure.rst",
+            category="Figures",
+            labels={"figure": "{artefact}", "scale": SCALE},
+        ),
+        csv=f"{FIGURES}/{{artefact}}.csv",
+    log:
+        f"logs/{SCALE}/figure/{{artefact}}.log",
+    conda:
+        "../../environment.yml"
+    script:
+        "../scripts/figure.py"

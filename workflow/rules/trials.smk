@@ -9,18 +9,20 @@ for part, trials in enumerate(PLAN.parts):
             lambda wildcards: PLAN.data_folder(wildcards.spec) / "manifest.json",
         output:
             update(
-                expand(RESULTS + "/trials/{{spec}}/trial_{t:03d}.json", t=trials),
+                expand(
+                    f"{RESULTS}/trials/{{{{spec}}}}/trial_{{t:03d}}.json", t=trials
+                ),
             ),
-        params:
-            trials=list(trials),
-        threads: PLAN.config.threads_per_job
-        resources:
-            gpu=1,
         log:
             f"logs/{SCALE}/train/{{spec}}_{part}.log",
         benchmark:
             f"logs/{SCALE}/train/{{spec}}_{part}.tsv"
         conda:
             "../../environment.yml"
+        threads: PLAN.config.threads_per_job
+        resources:
+            gpu=1,
+        params:
+            trials=list(trials),
         script:
             "../scripts/train.py"
