@@ -1,0 +1,6 @@
+"""All benchmarks, one after the other: `python -m benchmarks`, or `make bench`."""
+
+from benchmarks import input_path, iteration, meta_step, oucl
+
+for benchmark in (input_path, oucl, meta_step, iteration):
+    benchmark.main()

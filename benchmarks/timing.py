@@ -1,0 +1,55 @@
+"""Timing of alternatives side by side, and their peak memory in fresh processes."""
+
+import multiprocessing
+import resource
+import time
+from collections.abc import Callable
+
+import numpy as np
+import torch
+
+
+def interleaved(steps: dict[str, Callable[[], object]], rounds: int) -> dict[str, np.ndarray]:
+    """CPU seconds of each step in each round, after one warm-up; the steps take turns."""
+    torch.set_num_threads(1)
+    seconds: dict[str, list[float]] = {name: [] for name in steps}
+    for step in steps.values():
+        step()
+    for _ in range(rounds):
+        for name, step in steps.items():
+            start = time.process_time()
+            step()
+            seconds[name].append(time.process_time() - start)
+    return {name: np.array(values) for name, values in seconds.items()}
+
+
+def print_ratios(what: str, seconds: dict[str, np.ndarray], reference: str) -> None:
+    """Print the median of each and how many times faster than the reference it is."""
+    print(f"{what}: {reference} {np.median(seconds[reference]) * 1e3:,.1f} ms")
+    for name, values in seconds.items():
+        if name != reference:
+            ratio = seconds[reference] / values
+            print(
+                f"  {name} {np.median(values) * 1e3:,.1f} ms; {np.median(ratio):.2f} times as fast "
+                f"(median of {len(ratio)} rounds, {ratio.min():.2f} to {ratio.max():.2f})",
+                flush=True,
+            )
+
+
+def peak_memory(step: Callable[..., object], *arguments: object) -> float:
+    """MiB by which the peak of a fresh process grows while it runs `step(*arguments)`.
+
+    `step` is a function of a module; called with the arguments it returns what is to be measured,
+    so that its inputs are not counted.
+    """
+    context = multiprocessing.get_context("spawn")
+    with context.Pool(1) as pool:
+        return float(pool.apply(_growth, (step, arguments)))
+
+
+def _growth(step: Callable[..., Callable[[], object]], arguments: tuple[object, ...]) -> float:
+    torch.set_num_threads(1)
+    measured = step(*arguments)
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    measured()
+    return (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024
