@@ -1,9 +1,9 @@
 """Timing of alternatives side by side, and their peak memory in fresh processes."""
 
 import multiprocessing
-import resource
 import time
 from collections.abc import Callable
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -37,10 +37,10 @@ def print_ratios(what: str, seconds: dict[str, np.ndarray], reference: str) -> N
 
 
 def peak_memory(step: Callable[..., object], *arguments: object) -> float:
-    """MiB by which the peak of a fresh process grows while it runs `step(*arguments)`.
+    """MiB by which the memory of a fresh process peaks above its start in a step. Linux only.
 
-    `step` is a function of a module; called with the arguments it returns what is to be measured,
-    so that its inputs are not counted.
+    `step(*arguments)`, with `step` a function of a module, returns what is to be measured, so that
+    its inputs are not counted.
     """
     context = multiprocessing.get_context("spawn")
     with context.Pool(1) as pool:
@@ -50,6 +50,14 @@ def peak_memory(step: Callable[..., object], *arguments: object) -> float:
 def _growth(step: Callable[..., Callable[[], object]], arguments: tuple[object, ...]) -> float:
     torch.set_num_threads(1)
     measured = step(*arguments)
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    Path("/proc/self/clear_refs").write_text("5")  # the peak starts again (Linux)
+    before = _status("VmRSS")
     measured()
-    return (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024
+    return _status("VmHWM") - before
+
+
+def _status(field: str) -> float:
+    """A field of /proc/self/status, MiB."""
+    lines = Path("/proc/self/status").read_text().splitlines()
+    (line,) = (line for line in lines if line.startswith(f"{field}:"))
+    return int(line.split()[1]) / 1024
