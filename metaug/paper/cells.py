@@ -39,6 +39,13 @@ def stand_in_note(shown: Sequence[str], wanted: Sequence[str]) -> tuple[str, ...
     )
 
 
+def rows_of(frame: pd.DataFrame, **keys: str) -> pd.DataFrame:
+    """The rows whose columns have these values."""
+    for column, wanted in keys.items():
+        frame = frame[frame[column] == wanted]
+    return frame
+
+
 def settings_by(
     frame: pd.DataFrame, defaults: Mapping[str, Value], **keys: str
 ) -> dict[tuple[Value, ...], str]:
@@ -55,10 +62,7 @@ def settings_by(
         defaults: the keys that may differ, and their defaults.
         **keys: other columns of the frame, as in `select`.
     """
-    chosen = pd.Series(True, index=frame.index)
-    for column, wanted in keys.items():
-        chosen &= frame[column] == wanted
-    settings = {text: _values(text) for text in frame.loc[chosen, "setting"].unique()}
+    settings = {text: _values(text) for text in rows_of(frame, **keys)["setting"].unique()}
     named = {pair for values in settings.values() for pair in values.items()}
     implied = {key: value for key, value in defaults.items() if (key, value) not in named}
     found: dict[tuple[Value, ...], str] = {}
@@ -85,8 +89,9 @@ def intervals_by(
     frame: pd.DataFrame, defaults: Mapping[str, Value], **keys: str
 ) -> dict[tuple[Value, ...], CellInterval]:
     """Mean and interval of the cells that `settings_by` finds."""
-    settings = settings_by(frame, defaults, **keys)
-    return {values: cell(frame, setting=text, **keys) for values, text in settings.items()}
+    rows = rows_of(frame, **keys)
+    settings = settings_by(rows, defaults)
+    return {values: cell(rows, setting=text, **keys) for values, text in settings.items()}
 
 
 def difference(frame: pd.DataFrame, setting: str, reference: str, **keys: str) -> CellInterval:

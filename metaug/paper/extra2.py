@@ -6,7 +6,7 @@ import pandas as pd
 
 from metaug.algorithm import VARIANTS
 from metaug.config import Grid
-from metaug.paper.cells import Value, dataset_of, scale_of, settings_by
+from metaug.paper.cells import Value, dataset_of, rows_of, scale_of, settings_by
 from metaug.paper.variants import COLUMNS, DIFFERENCE_NOTE, OWN_QUESTION, accuracy_cells
 from metaug.reporting.names import dataset_name
 from metaug.reporting.tables import Row, Table
@@ -68,15 +68,15 @@ def trials(grid: Grid) -> list[TrialSpec]:
 def render(frame: pd.DataFrame) -> Table:
     """Accuracy and difference from the published variant; of the switches, those that were run."""
     dataset = dataset_of(frame, DATASET)
-    keys = {"method": "metaug", "dataset": dataset, "backbone": "alexnet", "probe": "conv"}
-    defaults = settings_by(frame, {}, **keys)
+    rows = rows_of(frame, method="metaug", dataset=dataset, backbone="alexnet", probe="conv")
+    defaults = settings_by(rows, {})
     settings = {"published": defaults[()]} if defaults else {}
-    for text in frame.loc[frame["method"] == "metaug", "setting"].unique():
+    for text in rows["setting"].unique():
         if "variant=released" in text.split(";") and "features=" not in text:
             settings["released"] = text
     for switch in SWITCHES:
         text, code = (_as_found(value_of(variant, switch)) for variant in VARIANTS)
-        found = settings_by(frame, {switch: text}, **keys)
+        found = settings_by(rows, {switch: text})
         if (code,) in found:
             settings[switch] = found[code,]
     labels = {"published": "the paper's text", "released": "the released code"} | SWITCHES

@@ -7,8 +7,14 @@ import pandas as pd
 from matplotlib.axes import Axes
 
 from metaug.config import Grid
-from metaug.paper.cells import Value, dataset_of, scale_of, settings_by, stand_in_note
-from metaug.reporting.aggregate import cell
+from metaug.paper.cells import (
+    Value,
+    dataset_of,
+    rows_of,
+    scale_of,
+    settings_by,
+    stand_in_note,
+)
 from metaug.reporting.figures import (
     Drawing,
     canvas,
@@ -19,7 +25,7 @@ from metaug.reporting.figures import (
     positions,
 )
 from metaug.reporting.names import dataset_name, power_of_ten
-from metaug.reporting.statistics import Interval
+from metaug.reporting.statistics import Interval, t_interval
 from metaug.reporting.style import BLUE, TEXT_WIDTH, VERMILLION
 from metaug.spec import TrialSpec
 
@@ -97,14 +103,18 @@ def _distributions(
     frame: pd.DataFrame, dataset: str
 ) -> dict[tuple[str, str, str], dict[str, Interval]]:
     """By margin, features and pairs: the histogram's shares and the mean, by metric."""
-    keys = {"method": "metaug", "dataset": dataset, "backbone": "alexnet", "probe": ""}
     metrics = ["mean_similarity", *(f"histogram_{i:02d}" for i in range(BINS))]
-    frame = frame[frame["metric"].isin(metrics)]
+    rows = rows_of(frame, method="metaug", dataset=dataset, backbone="alexnet", probe="")
+    rows = rows[rows["metric"].isin(metrics)]
     defaults: dict[str, Value] = {"alpha": DEFAULT_ALPHA, "features": "", "pairs": ""}
-    settings = settings_by(frame, defaults, **keys)
+    settings = settings_by(rows, defaults)
+    trials = {
+        setting: own.pivot(index="trial", columns="metric", values="value")
+        for setting, own in rows.groupby("setting")
+    }
     return {
         (margin, features, pairs): {
-            metric: cell(frame, setting=settings[alpha, features, pairs], metric=metric, **keys)
+            metric: t_interval(trials[settings[alpha, features, pairs]][metric])
             for metric in metrics
         }
         for margin, alpha in ALPHAS.items()

@@ -3,7 +3,7 @@
 import pandas as pd
 
 from metaug.config import Grid
-from metaug.paper.cells import datasets_of, scale_of, stand_in_note
+from metaug.paper.cells import datasets_of, rows_of, scale_of, stand_in_note
 from metaug.paper.published import published_value
 from metaug.reporting.aggregate import cell
 from metaug.reporting.names import dataset_name
@@ -58,7 +58,8 @@ def trials(grid: Grid) -> list[TrialSpec]:
 def render(frame: pd.DataFrame) -> Table:
     """Table 1 from the tidy frame: one column for each data set in it and read-out."""
     datasets = datasets_of(frame, *DATASETS)
-    methods = dict.fromkeys((*METHODS, "random", *frame["method"]))
+    rows = rows_of(frame, backbone="alexnet", setting="", metric="top1")
+    methods = dict.fromkeys((*METHODS, "random", *rows["method"]))
     columns = tuple(
         Column(f"{dataset}_{probe}", (dataset_name(dataset), probe))
         for dataset in datasets
@@ -66,7 +67,7 @@ def render(frame: pd.DataFrame) -> Table:
     )
     cells = {
         (method, f"{dataset}_{probe}"): Cell(
-            cell(frame, method=method, dataset=dataset, probe=probe, setting="", metric="top1"),
+            cell(rows, method=method, dataset=dataset, probe=probe),
             *published_value("table1", method, dataset, probe, "top1"),
         )
         for method in methods

@@ -3,7 +3,7 @@
 import pandas as pd
 
 from metaug.config import Grid
-from metaug.paper.cells import datasets_of, derived, scale_of, stand_in_note
+from metaug.paper.cells import datasets_of, derived, rows_of, scale_of, stand_in_note
 from metaug.paper.published import published_value
 from metaug.reporting.aggregate import cell, select
 from metaug.reporting.names import dataset_name
@@ -50,12 +50,12 @@ def render(frame: pd.DataFrame) -> Table:
     """Table 2 from the tidy frame; the average only where there is more than one data set."""
     datasets = datasets_of(frame, *DATASETS)
     names = (*datasets, "average") if len(datasets) > 1 else datasets
-    keys = {"backbone": "resnet50", "probe": "pool", "setting": "", "metric": "top1"}
+    rows = rows_of(frame, backbone="resnet50", probe="pool", setting="", metric="top1")
     cells = {}
     for method in (*METHODS, "random"):
-        ours = {d: cell(frame, method=method, dataset=d, **keys) for d in datasets}
+        ours = {d: cell(rows, method=method, dataset=d) for d in datasets}
         if "average" in names:
-            values = [select(frame, method=method, dataset=d, **keys) for d in datasets]
+            values = [select(rows, method=method, dataset=d) for d in datasets]
             # a trial that lacks one of the data sets has no average
             average = pd.concat(values, axis=1, join="inner").mean(axis=1)
             ours["average"] = derived(average, ours.values())

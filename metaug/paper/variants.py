@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 import pandas as pd
 
-from metaug.paper.cells import derived, difference
+from metaug.paper.cells import derived, difference, rows_of
 from metaug.reporting.aggregate import cell, select
 from metaug.reporting.statistics import NAN, Interval
 from metaug.reporting.tables import Cell, Column
@@ -30,21 +30,16 @@ def accuracy_cells(
         settings: of the rows that have been run, by the rows' names.
         reference: name of the row from which the others differ.
     """
+    rows = rows_of(frame, method="metaug", dataset=dataset, backbone="alexnet", metric="top1")
     cells = {}
     for row, setting in settings.items():
         for probe in ("conv", "fc"):
-            keys = {
-                "method": "metaug",
-                "dataset": dataset,
-                "backbone": "alexnet",
-                "probe": probe,
-                "metric": "top1",
-            }
-            cells[row, probe] = Cell(cell(frame, setting=setting, **keys))
+            keys = {"probe": probe}
+            cells[row, probe] = Cell(cell(rows, setting=setting, **keys))
             if row == reference:
                 cells[row, f"{probe}_difference"] = Cell(Interval(0.0, NAN, 0))
             elif reference in settings:
-                change = difference(frame, setting, settings[reference], **keys)
+                change = difference(rows, setting, settings[reference], **keys)
                 cells[row, f"{probe}_difference"] = Cell(change)
     return cells
 

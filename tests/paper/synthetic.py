@@ -52,6 +52,7 @@ def mean_of(spec: TrialSpec, readout: str, metric: str = "top1") -> float:
     return 10 + crc32(f"{spec.hash} {readout} {metric}".encode()) % 8000 / 100
 
 
+@cache
 def specs_of(scale: str, *artefacts: ModuleType) -> list[TrialSpec]:
     """The distinct specs of some artefacts."""
     grid = plan_of(scale).grid
@@ -62,6 +63,13 @@ def frame_of(
     scale: str, *artefacts: ModuleType, accuracy: Mean = mean_of, trials: int = TRIALS
 ) -> pd.DataFrame:
     """The frame of some artefacts at a scale, as if all that they ask for had been run."""
+    return _frame_of(scale, artefacts, accuracy, trials).copy()
+
+
+@cache
+def _frame_of(
+    scale: str, artefacts: tuple[ModuleType, ...], accuracy: Mean, trials: int
+) -> pd.DataFrame:
     plan, histograms = plan_of(scale), figure2 in artefacts
     rows: list[dict[str, object]] = []
     for spec in specs_of(scale, *artefacts):

@@ -1,0 +1,167 @@
+"""What holds of every table, figure and extra."""
+
+import importlib
+import pkgutil
+from functools import cache
+from types import ModuleType
+
+import pytest
+
+import metaug.paper
+from metaug.config import Grid
+from metaug.method import registered_methods
+from metaug.paper import figure2, figure4, figure6, table1, table4, table5
+from metaug.reporting.aggregate import CellInterval
+from metaug.reporting.figures import SCALE_TITLES, Drawing
+from metaug.reporting.names import SCALE_NOTES
+from metaug.reporting.tables import Cell, Table
+from tests.paper.synthetic import NOTHING, SCALES, frame_of, mean_of, plan_of, run_cells, specs_of
+
+ARTEFACTS = {
+    info.name: importlib.import_module(f"metaug.paper.{info.name}")
+    for info in pkgutil.iter_modules(metaug.paper.__path__)
+    if info.name.startswith(("table", "figure", "extra")) and info.name != "figure1"
+}
+READOUTS = {
+    "figure3": "conv;",
+    "figure4": "fc;",
+    "figure5": "fc;",
+    "figure6": "fc;",
+    "figure7": "fc;",
+    "extra3": "conv;",
+}
+"""What a figure shows accuracies of."""
+
+SMOKE_BUDGET = 120
+"""Distinct trainings of all artefacts at smoke: 30 minutes on two cores."""
+
+every_artefact = pytest.mark.parametrize("artefact", ARTEFACTS.values(), ids=ARTEFACTS)
+every_scale = pytest.mark.parametrize("scale", SCALES)
+
+
+def test_all_are_there():
+    wanted = [f"table{i}" for i in range(1, 7)] + [f"figure{i}" for i in range(2, 8)]
+    assert set(ARTEFACTS) == {*wanted, *(f"extra{i}" for i in range(1, 5))}
+
+
+@cache
+def rendered(artefact: ModuleType, scale: str) -> Table | Drawing:
+    """The artefact where all that it asks for has been run."""
+    return artefact.render(frame_of(scale, artefact))
+
+
+def specs_behind(cell: Cell) -> tuple[str, ...]:
+    return cell.ours.specs if isinstance(cell.ours, CellInterval) else ()
+
+
+@every_scale
+@every_artefact
+def test_trials_are_of_methods_that_exist_and_data_sets_of_the_scale(artefact, scale):
+    plan = plan_of(scale)
+    specs = specs_of(scale, artefact)
+    assert specs
+    for spec in specs:
+        assert spec.scale == scale
+        assert spec.method in registered_methods()
+        assert spec.dataset in plan.scale.datasets
+
+
+@pytest.mark.parametrize("scale", ["smoke", "lite"])
+@every_artefact
+def test_what_is_trained_is_shown(artefact: ModuleType, scale: str):
+    shown = rendered(artefact, scale)
+    wanted = {spec.hash for spec in specs_of(scale, artefact)}
+    if isinstance(shown, Table):
+        assert {s for cell in shown.cells.values() for s in specs_behind(cell)} == wanted
+    elif artefact is not figure2:  # it shows similarities
+        means = set(shown.data["mean"].round(6))
+        for spec in specs_of(scale, artefact):
+            assert round(mean_of(spec, READOUTS[artefact.__name__.rpartition(".")[2]]), 6) in means
+
+
+@every_artefact
+def test_without_results_there_is_an_empty_table_or_plot(artefact, tmp_path):
+    shown = artefact.render(NOTHING)
+    if isinstance(shown, Table):
+        assert run_cells(shown) == set()
+        assert shown.rows
+        assert shown.columns
+    else:
+        assert "Nothing has been run." in shown.caption
+        assert shown.data["mean"].isna().all()
+        assert SCALE_TITLES[""] in shown.figure.get_suptitle()
+
+
+@pytest.mark.parametrize("scale", ["smoke", "lite"])
+@every_artefact
+def test_the_scale_is_named(artefact, scale):
+    shown = rendered(artefact, scale)
+    if isinstance(shown, Table):
+        assert SCALE_NOTES[scale] in shown.full_caption()
+    else:
+        assert SCALE_NOTES[scale] in shown.caption
+        assert SCALE_TITLES[scale] in shown.figure.get_suptitle()
+
+
+@every_artefact
+def test_a_stand_in_is_confessed_and_compared_with_nothing(artefact):
+    shown = rendered(artefact, "smoke")
+    if isinstance(shown, Table):
+        assert all(cell.published != cell.published for cell in shown.cells.values())
+        if not artefact.__name__.rpartition(".")[2].startswith("extra"):
+            assert any("stands in for" in note for note in shown.footnotes)
+    elif isinstance(shown, Drawing):
+        assert "stands in for" in shown.caption
+        if "published" in shown.data:
+            assert shown.data["published"].isna().all()
+
+
+@every_artefact
+def test_other_artefacts_results_do_not_disturb(artefact):
+    own = rendered(artefact, "smoke")
+    among_all = artefact.render(frame_of("smoke", *ARTEFACTS.values()))
+    if isinstance(own, Table):
+        for place, cell in own.cells.items():
+            assert among_all.cells[place].ours == cell.ours or cell.ours.n == 0
+    else:
+        columns = list(own.data.columns)
+        every = among_all.data.set_index(columns[: columns.index("mean")])["mean"]
+        for row in own.data.itertuples(index=False):
+            key = row[: columns.index("mean")]
+            assert every[key if len(key) > 1 else key[0]] == row.mean or row.n == 0
+
+
+@every_artefact
+def test_methods_that_the_user_leaves_out_are_not_asked_for(artefact):
+    plan = plan_of("smoke")
+    config = plan.config.model_copy(update={"methods": ("random",)})
+    specs = artefact.trials(Grid(plan.scale, config))
+    assert {spec.method for spec in specs} <= {"random"}
+
+
+def test_smoke_stays_within_its_budget():
+    assert len(specs_of("smoke", *ARTEFACTS.values())) <= SMOKE_BUDGET
+
+
+@every_scale
+def test_metaug_at_its_default_is_trained_once_for_six_artefacts(scale):
+    plan = plan_of(scale)
+    (dataset,) = plan.grid.datasets("cifar10")
+    default = plan.grid.spec("metaug", dataset)
+    for artefact in (table1, table4, table5, figure2, figure4, figure6):
+        assert default in specs_of(scale, artefact)
+
+
+@pytest.mark.parametrize("scale", ["smoke", "lite"])
+def test_every_grid_value_of_a_scale_is_used(scale, monkeypatch):
+    asked = set()
+    values = Grid.values
+
+    def recorded(self, key, default):
+        asked.add(key)
+        return values(self, key, default)
+
+    monkeypatch.setattr(Grid, "values", recorded)
+    for artefact in ARTEFACTS.values():
+        artefact.trials(plan_of(scale).grid)
+    assert set(plan_of(scale).scale.grid) <= asked
