@@ -407,3 +407,37 @@ def test_nan_is_never_shown(tmp_path):
     write_table(small({("cmc", "a"): ours(80.0, n=1)}), tmp_path / "t")
     for path in tmp_path.iterdir():
         assert not re.search(r"\bnan\b", path.read_text(), re.IGNORECASE)
+
+
+def test_columns_can_compete_within_a_row():
+    cells = {("simclr", "a"): ours(80.0), ("simclr", "b"): ours(81.0), ("cmc", "a"): ours(82.0)}
+    table = small(cells, compared="columns")
+    first, second = table.columns
+    assert table.best(first) == {"cmc"}
+    assert table.best(second) == {"simclr"}
+    assert "Bold: the best of ours in the row." in table.notes()
+
+
+def test_without_ranked_rows_nothing_is_bold_and_no_note_explains_bold():
+    table = small({("random", "a"): ours(80.0)}, rows=("random",))
+    assert table.best(table.columns[0]) == set()
+    assert not any(note.startswith("Bold") for note in table.notes())
+
+
+def test_a_table_of_nothing_has_no_scale():
+    assert small({}, scale="").full_caption() == "Some numbers. No cell has been run."
+
+
+def test_negative_means_have_a_minus_sign(tmp_path):
+    table = small({("cmc", "a"): ours(-1.5), ("simclr", "a"): ours(-0.0001)})
+    assert html_cells(html_table(table))["cmc", "a"].startswith("−1.50")
+    assert html_cells(html_table(table))["simclr", "a"].startswith("0.00")
+    write_latex(table, tmp_path / "t.tex")
+    assert "$-$1.50" in (tmp_path / "t.tex").read_text()
+
+
+def test_powers_of_ten_reach_latex(tmp_path):
+    table = small({}, rows=(), stub=("δ",))
+    table = Table(**{**vars(table), "rows": (Row("one", ("10⁻¹¹",)),)})
+    write_latex(table, tmp_path / "t.tex")
+    assert "10$^-$$^1$$^1$" in (tmp_path / "t.tex").read_text()
