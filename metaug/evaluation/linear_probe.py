@@ -20,7 +20,7 @@ def linear_probe(
     """Train a linear classifier and measure it on the test set after every epoch.
 
     Features are standardised with the training set's mean and standard deviation (of the first
-    copy). The optimiser is Adam; weights start at zero.
+    copy); constant ones are only centred. The optimiser is Adam; weights start at zero.
 
     Args:
         train: features (N, D) and labels (N,); several augmented copies take turns, one an epoch.
@@ -37,7 +37,9 @@ def linear_probe(
         out where there are fewer than six classes.
     """
     mean = train[0][0].mean(0)
-    scale = train[0][0].std(0).clamp(min=1e-6)
+    deviation = train[0][0].std(0)
+    # a constant feature deviates by its mean's rounding error only: do not blow that up
+    scale = torch.where(deviation > 1e-6 * mean.abs(), deviation, 1.0)
     copies = [((x - mean).div_(scale).to(device), y.to(device)) for x, y in train]
     test_x, test_y = ((test[0] - mean).div_(scale).to(device), test[1].to(device))
     weight = nn.Parameter(torch.zeros(classes, test_x.shape[1], device=device))

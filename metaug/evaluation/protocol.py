@@ -41,7 +41,8 @@ def evaluate(
     plain = Augmentation("none", spec.image_size)
     test_features = cache_features(method, test.images, device, plain, generator(seed, "test"))
     test_labels = torch.from_numpy(test.labels)
-    copies = [cache_features(method, train.images, device, plain, generator(seed, "train"))]
+    train_features = cache_features(method, train.images, device, plain, generator(seed, "train"))
+    copies = [train_features]
     if spec.probe.augmented_copies:
         augmentation = Augmentation(spec.augmentation[0], spec.image_size)
         copies = [
@@ -61,7 +62,10 @@ def evaluate(
             device,
         )
         numbers["knn_top1"] = knn_accuracy(
-            training[0], (features, test_labels), train.classes, spec.probe.neighbours
+            (train_features[readout], train.labels),
+            (features, test_labels),
+            train.classes,
+            spec.probe.neighbours,
         )
         numbers |= spread(features[:SPREAD_IMAGES])
         rows += [

@@ -1,0 +1,91 @@
+import math
+
+import numpy as np
+import pytest
+import torch
+
+from metaug.data.augment import Augmentation
+from metaug.evaluation import features as module
+from metaug.evaluation.features import cache_features, spread
+
+CPU = torch.device("cpu")
+
+
+def gaussian(n, dim, seed=0):
+    return torch.randn(n, dim, generator=torch.Generator().manual_seed(seed))
+
+
+@pytest.fixture
+def method(make_spec, ready):
+    return ready(make_spec("simclr")).eval()
+
+
+def test_features_of_a_split_are_those_of_its_images(method, training_set, monkeypatch):
+    monkeypatch.setattr(module, "BATCH_SIZE", 7)
+    plain = Augmentation("none", 32)
+    cached = cache_features(method, training_set.images, CPU, plain, torch.Generator())
+    images = torch.from_numpy(training_set.images).permute(0, 3, 1, 2).float() / 255
+    with torch.no_grad():
+        expected = method.representation(images)
+    assert set(cached) == {"conv", "fc"}
+    for name, values in cached.items():
+        assert values.dtype == torch.float32
+        assert not values.requires_grad
+        torch.testing.assert_close(values, expected[name], rtol=1e-4, atol=1e-5)
+
+
+def test_augmented_features_differ_and_repeat(method, training_set):
+    def features(recipe, seed):
+        source = torch.Generator().manual_seed(seed)
+        return cache_features(method, training_set.images, CPU, Augmentation(recipe, 32), source)
+
+    first, again, other = (features("cmc", seed)["fc"] for seed in (0, 0, 1))
+    assert torch.equal(first, again)
+    assert not torch.equal(first, other)
+    assert not torch.equal(first, features("none", 0)["fc"])
+
+
+def test_a_memory_map_is_read_as_it_is(method, training_set, tmp_path):
+    np.save(tmp_path / "images.npy", training_set.images)
+    mapped = np.load(tmp_path / "images.npy", mmap_mode="r")
+    plain = Augmentation("none", 32)
+    arguments = (CPU, plain, torch.Generator())
+    ours = cache_features(method, mapped, *arguments)
+    assert torch.equal(ours["fc"], cache_features(method, training_set.images, *arguments)["fc"])
+
+
+def test_collapsed_features_have_no_spread_and_rank_one():
+    same = gaussian(1, 20).expand(300, 20)
+    assert spread(same)["feature_std"] == pytest.approx(0, abs=1e-6)
+    assert spread(same)["effective_rank"] == pytest.approx(1, abs=0.01)
+    assert spread(torch.zeros(10, 4)) == {"feature_std": 0, "effective_rank": 1}
+
+
+def test_features_on_a_line_have_rank_one():
+    line = gaussian(300, 1) * gaussian(1, 20, seed=1)
+    assert spread(line)["effective_rank"] == pytest.approx(1, abs=0.01)
+
+
+def test_an_isotropic_cloud_has_spread_one_and_almost_full_rank():
+    values = spread(gaussian(5000, 20))
+    assert values["feature_std"] == pytest.approx(1, abs=0.01)
+    assert values["effective_rank"] == pytest.approx(20, rel=0.01)
+
+
+def test_orthonormal_features_of_both_signs_have_full_rank():
+    orthonormal = torch.linalg.qr(gaussian(8, 8).double()).Q
+    assert spread(torch.cat([orthonormal, -orthonormal]))["effective_rank"] == pytest.approx(8)
+
+
+def test_the_effective_rank_is_the_exponential_of_the_entropy_of_singular_values():
+    wide, tall = gaussian(30, 50) @ torch.diag(torch.linspace(0.1, 3, 50)), gaussian(50, 30)
+    for features in (wide, tall):
+        values = np.linalg.svd(features.double() - features.double().mean(0), compute_uv=False)
+        share = values[values > 1e-9] / values.sum()
+        expected = math.exp(-(share * np.log(share)).sum())
+        assert spread(features)["effective_rank"] == pytest.approx(expected, rel=1e-4)
+
+
+def test_the_spread_does_not_depend_on_the_scale():
+    features = gaussian(100, 10) + 1
+    assert spread(features * 1000) == pytest.approx(spread(features), rel=1e-4)
