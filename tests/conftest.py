@@ -79,10 +79,12 @@ def training_set():
 def make_batch(training_set):
     """The input of step `step` of a method, as the training loop makes it."""
 
-    def make(method, step=1, size=BATCH_SIZE, pass_index=0, seed=0):
+    def make(method, step=1, size=BATCH_SIZE, pass_index=0, seed=0, grey=False):
         generator = torch.Generator().manual_seed(1000 * seed + step)
         rows = torch.randperm(IMAGES, generator=generator)[:size]
         images = training_set.batch(rows, torch.device("cpu"))
+        if grey:
+            images = torch.full_like(images, 128)
         return Batch(
             crops=method.augment(images, generator),
             index=rows,

@@ -1,103 +1,248 @@
-"""What every registered method must keep. New methods are found by themselves."""
+"""What holds for every registered method; a new file in `baselines` is found by itself."""
 
-import math
+import copy
 import random
-from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
-from metaug.method import registered_methods
-from metaug.training import loop
-from metaug.training.loop import Runtime, TrainingSet, train
+from metaug.errors import UserError
+from metaug.method import DataShape, build_method, registered_methods
+from metaug.spec import TrialSpec
+from metaug.training.loop import CHECKPOINT, train
 
-METHODS = sorted(registered_methods())
-TRAINED = [name for name in METHODS if registered_methods()[name].trained]
+METHODS = registered_methods()
+CASES = [
+    *((name, {}) for name in METHODS),
+    ("metaug", {"variant": "released"}),
+    ("metaug", {"update_order": "simultaneous"}),
+]
+every_method = pytest.mark.parametrize("name", METHODS)
+every_case = pytest.mark.parametrize("name, changes", CASES, ids=str)
+every_trained_case = pytest.mark.parametrize(
+    "name, changes", [case for case in CASES if METHODS[case[0]].trained], ids=str
+)
+
+
+def state_of(method):
+    """Everything that a checkpoint holds, flat, as copies."""
+    state = {name: value.clone() for name, value in method.state_dict().items()}
+    for name, optimizer in getattr(method, "optimizers", {}).items():
+        for index, values in optimizer.state_dict()["state"].items():
+            for key, value in values.items():
+                state[f"{name}/{index}/{key}"] = torch.as_tensor(value).clone()
+    return state
+
+
+def differing(a, b):
+    """Keys of two states whose values differ."""
+    assert set(a) == set(b)
+    return [key for key in a if not torch.equal(a[key], b[key])]
+
+
+def floats(logs):
+    return {key: float(value) for key, value in logs.items()}
+
+
+@pytest.fixture
+def images(training_set):
+    return training_set.batch(torch.arange(6), torch.device("cpu")).float() / 255
+
+
+@pytest.fixture
+def update(make_batch):
+    """Two steps of each pass of a method; returns what they logged."""
+
+    def steps(method, first=1, **options):
+        if not method.trained:
+            return []
+        numbered = [(first + i, p) for p in range(method.passes) for i in range(2)]
+        return [
+            method.update(make_batch(method, step=step, pass_index=p, **options))
+            for step, p in numbered
+        ]
+
+    return steps
+
+
+@every_method
+def test_its_spec_reads_back_with_the_same_hash(name, make_spec):
+    spec = make_spec(name)
+    assert TrialSpec.model_validate_json(spec.canonical_json()).hash == spec.hash
+    assert spec.method_version == METHODS[name].version
+
+
+@every_method
+def test_it_and_its_hyper_parameters_say_what_they_mean(name):
+    kind = METHODS[name]
+    assert kind.__doc__
+    assert kind.Hyper.model_fields.keys().isdisjoint(TrialSpec.model_fields)
+    for key, field in kind.Hyper.model_fields.items():
+        assert field.description, f"{name}.{key} has no description"
+
+
+@every_case
+def test_weights_depend_on_the_seed_alone(name, changes, make_spec):
+    spec, shape = make_spec(name, **changes), DataShape(24, 4)
+    first = build_method(spec, shape, 1).state_dict()
+    with torch.random.fork_rng():
+        torch.manual_seed(77)
+        again, other = (build_method(spec, shape, seed).state_dict() for seed in (1, 2))
+    assert differing(first, again) == []
+    assert any(key.startswith("encoders") for key in differing(first, other))
+
+
+@every_trained_case
+def test_losses_are_finite_and_move_every_parameter(name, changes, make_spec, ready, update):
+    method = ready(make_spec(name, **changes))
+    before = state_of(method)
+    logs = update(method)
+    assert "loss" in logs[0]
+    for values in logs:
+        assert all(np.isfinite(value) for value in floats(values).values())
+        assert not any(torch.as_tensor(value).requires_grad for value in values.values())
+    assert all(torch.isfinite(value).all() for value in state_of(method).values())
+    still = [
+        key
+        for key, p in method.named_parameters()
+        if p.requires_grad and torch.equal(p, before[key])
+    ]
+    assert still == []
+
+
+@every_trained_case
+def test_equal_grey_images_give_finite_numbers(name, changes, make_spec, ready, update):
+    """All embeddings are equal then, and their differences exactly zero."""
+    method = ready(make_spec(name, **changes))
+    for values in update(method, grey=True):
+        assert all(np.isfinite(value) for value in floats(values).values())
+    assert all(torch.isfinite(value).all() for value in state_of(method).values())
+
+
+@every_trained_case
+def test_mixed_precision_gives_nearly_the_same_loss(name, changes, make_spec, ready, update):
+    """bfloat16 encoders; here on the CPU, in earnest on CUDA."""
+    losses = []
+    for mixed in (False, True):
+        method = ready(make_spec(name, **changes))
+        method.mixed_precision = mixed
+        logs = update(method)
+        assert all(np.isfinite(value) for values in logs for value in floats(values).values())
+        assert all(p.dtype == torch.float32 for p in method.parameters())
+        losses.append(float(logs[0]["loss"]))
+    assert losses[1] == pytest.approx(losses[0], rel=0.1, abs=0.1)
+
+
+@every_trained_case
+def test_all_its_state_is_in_parameters_buffers_and_optimisers(
+    name, changes, make_spec, ready, update
+):
+    """What another object takes over from the state alone continues with identical numbers."""
+    method, other = (ready(make_spec(name, **changes), seed) for seed in (0, 9))
+    update(method)
+    other.load_state_dict(method.state_dict())
+    for key, optimizer in other.optimizers.items():
+        optimizer.load_state_dict(copy.deepcopy(method.optimizers[key].state_dict()))
+    logs = [[floats(values) for values in update(m, first=11)] for m in (method, other)]
+    assert logs[0] == logs[1]
+    assert differing(state_of(method), state_of(other)) == []
+
+
+class Stop(Exception):
+    """Stands for whatever ends a process in the middle of a training."""
+
+
+@every_trained_case
+def test_a_stopped_training_continues_bit_for_bit_and_trials_differ(
+    name, changes, make_spec, training_set, tmp_path, quiet_runtime, monkeypatch
+):
+    spec = make_spec(name, **changes)
+    expected, curve = train(spec, 0, training_set, tmp_path / "whole", quiet_runtime)
+    original = METHODS[name].update
+
+    def stopping(method, batch):
+        if batch.step == 4:
+            raise Stop
+        return original(method, batch)
+
+    with monkeypatch.context() as patch, pytest.raises(Stop):
+        patch.setattr(METHODS[name], "update", stopping)
+        train(spec, 0, training_set, tmp_path / "stopped", quiet_runtime)
+    assert (tmp_path / "stopped" / CHECKPOINT).exists()
+    resumed, again = train(spec, 0, training_set, tmp_path / "stopped", quiet_runtime)
+    assert again == curve
+    assert differing(state_of(resumed), state_of(expected)) == []
+    _, other = train(spec, 1, training_set, tmp_path / "other", quiet_runtime)
+    assert other != curve
+
+
+@every_case
+@pytest.mark.parametrize("backbone", ["alexnet", "resnet18"])
+def test_its_representation_has_a_row_for_each_image_and_every_probe(
+    name, changes, backbone, make_spec, ready, images
+):
+    try:
+        spec = make_spec(name, backbone, **changes)
+    except UserError as refusal:
+        assert backbone == "resnet18" and backbone in str(refusal)
+        pytest.skip(f"not defined there: {refusal}")
+    method = ready(spec).eval()
+    with torch.no_grad():
+        readouts, again = method.representation(images), method.representation(images)
+        scores = method.predict(images)
+    layers = {"alexnet": {"conv", "fc"}, "resnet18": {"pool"}}[backbone]
+    assert {readout.partition(";")[0] for readout in readouts} == layers
+    assert layers <= set(readouts)
+    for readout, features in readouts.items():
+        assert features.ndim == 2 and len(features) == 6 and features.shape[1] > 0, readout
+        assert features.dtype == torch.float32, readout
+        assert torch.isfinite(features).all(), readout
+        assert torch.equal(features, again[readout]), readout
+    if scores is not None:
+        assert scores.shape == (6, 4)
+        assert torch.isfinite(scores).all()
+
+
+@every_case
+def test_evaluation_sees_each_image_by_itself_and_changes_nothing(
+    name, changes, make_spec, ready, update, images
+):
+    method = ready(make_spec(name, **changes))
+    update(method)
+    method.eval()
+    before = state_of(method)
+    with torch.no_grad():
+        together = method.representation(images)
+        two = method.representation(images[2:4])
+        method.predict(images)
+        summaries = method.summaries(images, torch.Generator().manual_seed(0))
+    for readout, features in two.items():
+        # the release probes its MAGs with the statistics of the batch
+        if changes.get("variant") != "released" or ";" not in readout:
+            torch.testing.assert_close(features, together[readout][2:4], rtol=1e-3, atol=1e-4)
+    assert differing(before, state_of(method)) == []
+    assert not any(module.training for module in method.modules())
+    for numbers in summaries.values():
+        assert all(np.isfinite(value) and type(value) is float for value in numbers.values())
 
 
 def global_states():
-    return torch.get_rng_state().tolist(), random.getstate(), str(np.random.get_state())  # noqa: NPY002
-
-
-def state(method):
-    """Everything that a checkpoint holds, flat."""
-    tensors = dict(method.state_dict())
-    for name, optimizer in method.optimizers.items():
-        for key, values in optimizer.state_dict()["state"].items():
-            for field, value in values.items():
-                tensors[f"{name}.{key}.{field}"] = torch.as_tensor(value)
-    return tensors
-
-
-def same(a, b):
-    return a.keys() == b.keys() and all(torch.equal(a[key], b[key]) for key in a)
-
-
-@pytest.mark.parametrize("name", TRAINED)
-def test_training_is_finite_repeatable_resumable_and_moves_the_encoders(
-    name, make_spec, training_set: TrainingSet, quiet_runtime: Runtime, tmp_path: Path, monkeypatch
-):
-    spec = make_spec(name)
-    before = global_states()
-    method, curve = train(spec, 0, training_set, tmp_path / "a", quiet_runtime)
-    assert global_states() == before, "the global random state was used"
-
-    assert all(math.isfinite(value) for epoch in curve for value in epoch.values())
-    start, _ = train(
-        spec.model_copy(update={"epochs": 0}), 0, training_set, tmp_path, quiet_runtime
+    return (
+        torch.get_rng_state().tolist(),
+        random.getstate(),
+        str(np.random.get_state()),  # noqa: NPY002
     )
-    still = [
-        key
-        for (key, p), q in zip(
-            method.encoders.named_parameters(), start.encoders.parameters(), strict=True
-        )
-        if torch.equal(p, q)
-    ]
-    assert not still, "parameters of the encoders that training left alone"
-
-    # killed in the third step, and started again
-    with monkeypatch.context() as patch:
-        calls = iter(range(100))
-        factor = loop.rate_factor
-
-        def kill(spec, progress):
-            if next(calls) == 2:
-                raise KeyboardInterrupt
-            return factor(spec, progress)
-
-        patch.setattr(loop, "rate_factor", kill)
-        with pytest.raises(KeyboardInterrupt):
-            train(spec, 0, training_set, tmp_path / "b", quiet_runtime)
-    assert (tmp_path / "b" / loop.CHECKPOINT).exists()
-    resumed, resumed_curve = train(spec, 0, training_set, tmp_path / "b", quiet_runtime)
-    assert resumed_curve == curve
-    assert same(state(resumed), state(method))
-
-    _, other = train(spec, 1, training_set, tmp_path / "c", quiet_runtime)
-    assert other != curve, "two trials of equal numbers"
 
 
-@pytest.mark.parametrize("name", METHODS)
-def test_representation_has_its_shapes_and_repeats(
-    name, make_spec, training_set: TrainingSet, ready
-):
-    method = ready(make_spec(name)).eval()
-    images = training_set.batch(torch.arange(6), torch.device("cpu")).float() / 255
+@every_case
+def test_it_leaves_every_global_random_state_alone(name, changes, make_spec, ready, update, images):
     before = global_states()
+    method = ready(make_spec(name, **changes))
+    update(method)
+    method.eval()
     with torch.no_grad():
-        first, second = method.representation(images), method.representation(images)
-        summaries = method.summaries(images, torch.Generator().manual_seed(0))
+        method.representation(images)
+        method.predict(images)
+        method.summaries(images, torch.Generator().manual_seed(0))
     assert global_states() == before
-    assert {"conv", "fc"} <= first.keys()
-    for readout, features in first.items():
-        assert features.ndim == 2 and len(features) == 6, readout
-        assert features.isfinite().all(), readout
-        assert torch.equal(features, second[readout]), readout
-    assert all(math.isfinite(v) for numbers in summaries.values() for v in numbers.values())
-
-
-@pytest.mark.parametrize("name", METHODS)
-def test_every_hyperparameter_says_what_it_means(name):
-    for key, field in registered_methods()[name].Hyper.model_fields.items():
-        assert field.description, f"{name}.{key} has no description"
