@@ -1,0 +1,21 @@
+import pytest
+import torch
+
+from metaug.models import build_encoder
+
+
+def test_the_representation_is_that_of_an_untrained_encoder_of_full_width(make_spec, ready):
+    method = ready(make_spec("random"), seed=3).eval()
+    with torch.random.fork_rng():
+        torch.manual_seed(3)
+        encoder = build_encoder("alexnet", 3, 1 / 16, 32)
+    for name, value in encoder.state_dict().items():
+        assert torch.equal(value, method.encoder.state_dict()[name])
+    assert set(method.representation(torch.zeros(2, 3, 32, 32))) == {"conv", "fc"}
+
+
+def test_it_is_not_trained(make_spec, ready):
+    method = ready(make_spec("random"))
+    assert not method.trained
+    with pytest.raises(TypeError, match="neither training_step nor update"):
+        method.training_step(None)
