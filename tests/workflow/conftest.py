@@ -92,6 +92,7 @@ METHODS = ["random", "simclr"]
 
 
 def fresh_project(folder: Path) -> Project:
+    folder.mkdir(exist_ok=True)
     for name in ("Snakefile", "workflow", "profiles", "config", "metaug", "baselines"):
         source = ROOT / name
         if source.is_dir():
@@ -106,7 +107,7 @@ def fresh_project(folder: Path) -> Project:
 @pytest.fixture
 def fresh(tmp_path: Path) -> Project:
     """A project in which nothing has been run."""
-    return fresh_project(tmp_path)
+    return fresh_project(tmp_path / "fresh")
 
 
 @pytest.fixture(scope="session")
@@ -119,4 +120,4 @@ def finished_once(tmp_path_factory: pytest.TempPathFactory) -> Project:
 @pytest.fixture
 def finished(finished_once: Project, tmp_path: Path) -> Project:
     """A project in which Table 1 is done, for this test alone."""
-    return finished_once.copy(tmp_path)
+    return finished_once.copy(tmp_path / "finished")

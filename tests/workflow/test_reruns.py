@@ -76,7 +76,7 @@ def test_killed_training_resumes_with_the_same_numbers(fresh: Project, finished:
         stderr=subprocess.DEVNULL,
         start_new_session=True,
     )
-    deadline = time.monotonic() + 120
+    deadline = time.monotonic() + 400
     while not _second_trial_has_begun(fresh.folder) and time.monotonic() < deadline:
         time.sleep(0.005)
     os.killpg(running.pid, signal.SIGKILL)
