@@ -125,6 +125,17 @@ def test_without_augmented_features_the_mag_gets_no_gradient(make_spec, make_bat
     assert all(torch.equal(a, b) for a, b in zip(before, method.mag.parameters(), strict=True))
 
 
+def test_the_loss_of_a_repeated_batch_falls_without_collapse(make_spec, make_batch, ready):
+    method = ready(make_spec("metaug_nnclr"))
+    batch = make_batch(method)
+    losses = [float(method.update(batch)["loss"]) for _ in range(30)]
+    assert sum(losses[-5:]) < sum(losses[:5])
+    with torch.no_grad():
+        *_, z1, _ = method(batch.crops)
+    # of an isotropic cloud in 16 dimensions it would be 1 / 4
+    assert F.normalize(z1, dim=1).std(0).mean() > 0.1
+
+
 def test_nnclrs_temperature_is_not_one_of_its_keys(make_spec):
     with pytest.raises(UserError, match="temperature"):
         make_spec("metaug_nnclr", temperature=0.1)
