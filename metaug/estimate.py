@@ -1,7 +1,7 @@
 """What a plan costs: how many trainings, and the hours they take at the speed of this machine."""
 
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import pandas as pd
@@ -29,18 +29,22 @@ TRAINING_IMAGES = {
 """Sizes of the training splits, for data sets that have not been prepared yet."""
 
 MEASURED_IMAGES = 10_000
-"""A method is measured as if it had at most so many training images: its memory bank is small."""
+"""A method is timed as if it had at most so many training images: its memory bank is small."""
 
-FEW = 4
-"""Images of the smallest step that is timed."""
+SMALL_SIZE, SMALL_WIDTH, SMALL_BATCH = 32, 0.25, 64
+"""Every kind of step is timed at this image size, width and batch, or its own if that is less."""
+
+REFERENCE = "simclr"
+"""How a step grows with its shape is timed with this method."""
 
 LONG = 0.4
-"""Seconds: once a step takes longer, it is not measured on still more images."""
+"""Seconds: once a step takes longer, it is not timed on still more images."""
 
 LEFT_OUT = (
     "Left out: probing (features, linear probe, kNN), preparing and downloading data, starting "
-    "processes, checkpoints. Steps are timed on random images; long ones on a part of their batch "
-    "and scaled up. Hyper-parameters that are real numbers are taken not to change the time."
+    "processes, checkpoints. Every kind of step is timed at a small shape on random images and "
+    "scaled to its own as SimCLR is; long steps on a part of their batch. Hyper-parameters that "
+    "are real numbers are taken not to change the time."
 )
 
 
@@ -71,42 +75,100 @@ class Cost:
     hours: float
 
 
-def group_of(spec: TrialSpec) -> tuple[Any, ...]:
-    """What the time of a step depends on; specs of one group are measured once."""
-    choices = {key: value for key, value in spec.hyper.items() if not isinstance(value, float)}
-    return (
-        spec.method,
-        spec.backbone,
-        spec.width,
-        spec.view_width,
-        spec.views,
-        spec.image_size,
-        spec.batch_size,
-        tuple(sorted(choices.items())),
+class Clock:
+    """Times steps, each kind once."""
+
+    def __init__(self, plan: Plan, device: torch.device) -> None:
+        self.plan = plan
+        self.device = device
+        self._speeds: dict[tuple[Any, ...], Speed] = {}
+        self._lines: dict[tuple[Any, ...], tuple[float, float]] = {}
+
+    def speed(self, spec: TrialSpec) -> Speed:
+        """The speed of a spec: that of its kind of step at the small shape, and how much longer a
+        step of the reference takes at the spec's own shape."""
+        small = _small(spec)
+        speed = self._speed_of(small)
+        if small == spec or not speed.step_seconds:
+            return speed
+        reference = self._reference(spec)
+        fixed, each = self._line(reference)
+        growth = (fixed + each * spec.batch_size) / self._speed_of(_small(reference)).step_seconds
+        return replace(speed, step_seconds=speed.step_seconds * growth)
+
+    @property
+    def kinds(self) -> int:
+        """How many kinds of steps were timed."""
+        return len(self._speeds) + len(self._lines)
+
+    def _reference(self, spec: TrialSpec) -> TrialSpec:
+        """The reference with the shape of a spec."""
+        reference = self.plan.grid.spec(REFERENCE, spec.dataset, spec.backbone)
+        return reference.model_copy(update={"batch_size": spec.batch_size})
+
+    def _speed_of(self, spec: TrialSpec) -> Speed:
+        choices = {key: value for key, value in spec.hyper.items() if not isinstance(value, float)}
+        kind = (
+            *(spec.method, spec.backbone, spec.width, spec.view_width, spec.views),
+            *(spec.image_size, spec.batch_size, tuple(sorted(choices.items()))),
+        )
+        if kind not in self._speeds:
+            self._speeds[kind] = self._time(spec)
+        return self._speeds[kind]
+
+    def _time(self, spec: TrialSpec) -> Speed:
+        method = _build(spec, self.device)
+        readouts = _readouts(method, self.device)
+        if not method.trained or spec.epochs == 0:
+            return Speed(0.0, 1, readouts)
+        _time_step(method, spec.batch_size, self.device)  # the first one is slow
+        return Speed(_time_step(method, spec.batch_size, self.device), method.passes, readouts)
+
+    def _line(self, spec: TrialSpec) -> tuple[float, float]:
+        """Seconds of a step apart from its images, and for each image: from the last two of steps
+        on 2, 4, 8, ... images."""
+        shape = (spec.backbone, spec.width, spec.image_size)
+        if shape not in self._lines:
+            method = _build(spec, self.device)
+            _time_step(method, 2, self.device)
+            seconds = [_time_step(method, 2, self.device)]
+            while len(seconds) < 2 or (seconds[-1] < LONG and 2 ** len(seconds) < SMALL_BATCH):
+                seconds.append(_time_step(method, 2 ** (len(seconds) + 1), self.device))
+            images = 2 ** len(seconds)
+            each = max(seconds[-1] - seconds[-2], 0.0) / (images / 2)
+            self._lines[shape] = (max(seconds[-1] - each * images, 0.0), each)
+        return self._lines[shape]
+
+
+def _small(spec: TrialSpec) -> TrialSpec:
+    return spec.model_copy(
+        update={
+            "image_size": min(spec.image_size, SMALL_SIZE),
+            "width": min(spec.width, SMALL_WIDTH),
+            "batch_size": min(spec.batch_size, SMALL_BATCH),
+        }
     )
 
 
-def measure(spec: TrialSpec, device: torch.device) -> Speed:
-    """Time steps of a spec on random images, with ever larger parts of its batch."""
+def _build(spec: TrialSpec, device: torch.device) -> Method:
     classes = DATASETS[spec.dataset].classes
-    images = max(min(spec.train_images or MEASURED_IMAGES, MEASURED_IMAGES), spec.batch_size)
-    method = build_method(spec, DataShape(images, classes), seed=0).to(device).eval()
+    images = min(spec.train_images or MEASURED_IMAGES, MEASURED_IMAGES)
+    method = build_method(spec, DataShape(max(images, spec.batch_size), classes), seed=0)
+    method.to(device).train()
+    if method.trained:
+        method.optimizers = method.build_optimizers()
+    return method
+
+
+def _readouts(method: Method, device: torch.device) -> tuple[str, ...]:
+    size = method.spec.image_size
     with torch.no_grad():
-        blank = torch.zeros(2, 3, spec.image_size, spec.image_size, device=device)
-        readouts = tuple(method.representation(blank))
-    if not method.trained or spec.epochs == 0:
-        return Speed(0.0, 1, readouts)
+        readouts = tuple(method.eval().representation(torch.zeros(2, 3, size, size, device=device)))
     method.train()
-    method.optimizers = method.build_optimizers()
-    _time_step(method, FEW, classes, device)  # the first step of a process is slow
-    sizes, seconds = [FEW], [_time_step(method, FEW, classes, device)]
-    while sizes[-1] < spec.batch_size and seconds[-1] < LONG:
-        sizes.append(min(2 * sizes[-1], spec.batch_size))
-        seconds.append(_time_step(method, sizes[-1], classes, device))
-    return Speed(_extrapolated(sizes, seconds, spec.batch_size), method.passes, readouts)
+    return readouts
 
 
-def _time_step(method: Method, size: int, classes: int, device: torch.device) -> float:
+def _time_step(method: Method, size: int, device: torch.device) -> float:
     """Seconds of a step on `size` random images, mean over the passes of an epoch.
 
     On the CPU these are seconds of one core, which other work on the machine does not lengthen.
@@ -122,7 +184,7 @@ def _time_step(method: Method, size: int, classes: int, device: torch.device) ->
             Batch(
                 crops=method.augment(images, generator),
                 index=torch.arange(size, device=device),
-                labels=torch.arange(size, device=device) % classes,
+                labels=torch.arange(size, device=device) % method.data.classes,
                 epoch=0,
                 pass_index=pass_index,
                 step=1,
@@ -133,16 +195,6 @@ def _time_step(method: Method, size: int, classes: int, device: torch.device) ->
     if device.type == "cuda":
         torch.cuda.synchronize(device)
     return (clock() - start) / method.passes
-
-
-def _extrapolated(sizes: list[int], seconds: list[float], batch_size: int) -> float:
-    """Seconds at `batch_size`, on the line through the last two sizes (or through zero)."""
-    if sizes[-1] == batch_size:
-        return seconds[-1]
-    if len(sizes) == 1:
-        return seconds[-1] * batch_size / sizes[-1]
-    slope = max(seconds[-1] - seconds[-2], 0) / (sizes[-1] - sizes[-2])
-    return seconds[-1] + slope * (batch_size - sizes[-1])
 
 
 def training_images(plan: Plan, spec: TrialSpec) -> int:
@@ -208,10 +260,9 @@ def print_plan(plan: Plan) -> None:
     """Print trainings, (cell, trial) pairs and estimated hours of every artefact."""
     device = choose_device(plan.config.device)
     torch.set_num_threads(1)
-    groups = {group_of(spec): spec for spec in plan.specs.values()}
-    bar = tqdm(groups.items(), desc="timing steps", unit="group", disable=None, leave=False)
-    measured = {group: measure(spec, device) for group, spec in bar}
-    speeds = {key: measured[group_of(spec)] for key, spec in plan.specs.items()}
+    clock = Clock(plan, device)
+    bar = tqdm(plan.specs.items(), desc="timing steps", unit="spec", disable=None, leave=False)
+    speeds = {key: clock.speed(spec) for key, spec in bar}
     costs, trials = costs_of(plan, speeds), plan.grid.trials
     distinct = sum(hours_of(plan, spec, speeds[key]) for key, spec in plan.specs.items())
 
@@ -232,6 +283,6 @@ def print_plan(plan: Plan) -> None:
         f"{'distinct':10}{'':23}{len(plan.specs) * trials:11,}{distinct * trials:12,.1f}\n\n"
         f"{cells * trials:,} (cell, trial) pairs need {len(plan.specs) * trials:,} distinct "
         f"trainings: {distinct * trials:,.1f} hours of {worker}, from the times of "
-        f"{len(groups)} kinds of steps.\n{LEFT_OUT}",
+        f"{clock.kinds} timings.\n{LEFT_OUT}",
         flush=True,
     )

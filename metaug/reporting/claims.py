@@ -170,13 +170,13 @@ class Outcome:
     """A decided claim.
 
     `verdict` is one of `VERDICTS`; `deciding` is the finding on which it turns: the weakest of
-    those that had to hold, or the strongest counterexample. None where nothing was run.
+    those that had to hold, the strongest counterexample, or what is missing.
     """
 
     claim: Claim
     verdict: str
     findings: tuple[Finding, ...]
-    deciding: Finding | None
+    deciding: Finding
 
     @property
     def made(self) -> int:
@@ -210,10 +210,9 @@ def decide_claim(claim: Claim, results: Results) -> Outcome:
     decided = [_decide_part([*(found[s] for s in p.statements), *p.rules], p.share) for p in parts]
     verdicts = [verdict for verdict, _ in decided]
     order = ("contradicted", "not run", "inconclusive", "reproduced")
-    verdict = next((v for v in order if v in verdicts), "not run")
-    candidates = [finding for v, finding in decided if v == verdict and finding]
+    verdict = next(v for v in order if v in verdicts)
     pick = min if verdict == "contradicted" else max
-    deciding = pick(candidates, key=_p) if candidates else None
+    deciding = pick((finding for v, finding in decided if v == verdict), key=_p)
     findings = (*found.values(), *(rule for part in parts for rule in part.rules))
     return Outcome(claim, verdict, tuple(findings), deciding)
 
@@ -237,17 +236,19 @@ def _finding(statement: Statement, judgement: Judgement) -> Finding:
     )
 
 
-def _decide_part(findings: Sequence[Finding], share: float) -> tuple[str, Finding | None]:
+def _decide_part(findings: Sequence[Finding], share: float) -> tuple[str, Finding]:
     """The verdict of a part and the finding on which it turns."""
     verdict = claim_verdict([finding.verdict for finding in findings], share)
     needed = max(1, math.ceil(share * len(findings) - 1e-9))
+    if verdict == "not run":
+        return verdict, next(f for f in findings if f.verdict == "not run")
     if verdict == "contradicted":
         reverse = sorted((f for f in findings if f.verdict == "reversed"), key=_p)
         return verdict, reverse[len(findings) - needed]
-    rank = {"holds": 0, "undecided": 1, "reversed": 2}
     made = [f for f in findings if f.verdict != "not run"]
-    made.sort(key=lambda f: (rank[f.verdict], _p(f)))
-    return verdict, made[min(needed, len(made)) - 1] if made else None
+    rank = ("holds", "undecided", "reversed")
+    made.sort(key=lambda f: (rank.index(f.verdict), _p(f)))
+    return verdict, made[needed - 1]
 
 
 def _p(finding: Finding) -> float:

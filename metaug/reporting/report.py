@@ -25,6 +25,9 @@ from metaug.spec import TrialSpec
 CURVE_POINTS = 60
 """A learning curve is drawn from at most so many of its epochs."""
 
+PIXELS_PER_INCH = 130
+"""Figures are shown a third larger than they are printed."""
+
 CURVE_WIDTH, CURVE_HEIGHT = 120, 28  # pixels
 
 Record = Mapping[str, Any]
@@ -118,6 +121,7 @@ def write_report(
             "name": name,
             "title": _title(name),
             "svg": _data_uri(artefact.figure),
+            "width": round(artefact.figure.get_figwidth() * PIXELS_PER_INCH),
             "caption": artefact.caption,
             "data": artefact.data.to_csv(index=False, lineterminator="\n"),
             "trainings": [by_hash[h] for h in specs_of.get(name, ()) if h in by_hash],

@@ -26,7 +26,7 @@ RULES = (
     "contradicted if one is significant the other way, not run if a needed cell has fewer than two "
     "trials, and inconclusive otherwise. Effect, interval, p and n are those of the comparison on "
     "which the verdict turns: the weakest of those that had to hold, or the strongest "
-    "counterexample."
+    "counterexample. p is corrected, the interval is not."
 )
 
 
@@ -56,12 +56,12 @@ def as_frame(outcomes: Sequence[Outcome], scale: str) -> pd.DataFrame:
                 "where": outcome.claim.where,
                 "claim": outcome.claim.statement,
                 "verdict": outcome.verdict,
-                "decided_by": finding.text if finding else "",
-                "effect": finding.effect if finding else None,
-                "ci95_low": finding.low if finding else None,
-                "ci95_high": finding.high if finding else None,
-                "p": finding.p if finding else None,
-                "n": finding.n if finding else 0,
+                "decided_by": finding.text,
+                "effect": finding.effect,
+                "ci95_low": finding.low,
+                "ci95_high": finding.high,
+                "p": finding.p,
+                "n": finding.n,
                 "made": outcome.made,
                 "possible": len(outcome.findings),
                 "holds": outcome.count("holds"),
