@@ -24,8 +24,8 @@ CASES = {name: (name, {}) for name, kind in METHODS.items() if kind.trained} | {
 }
 RECORD = "record them with: python -m pytest tests/test_golden.py --update-golden"
 FIRST, LATER = 1e-3, 5e-3
-"""Relative tolerance of the very first loss, and of what follows an update of the weights. On a
-processor without vector instructions they were off by at most 1e-6 and 1.3e-3."""
+"""Relative tolerance of the very first loss, and of what follows an update of the weights. With
+other convolution kernels they were off by at most 1e-5 and 1.3e-3."""
 
 
 def first_numbers(name, changes, make_spec, training_set, folder, runtime):
