@@ -155,10 +155,11 @@ class Stop(Exception):
 
 @every_trained_case
 def test_a_stopped_training_continues_bit_for_bit_and_trials_differ(
-    name, changes, make_spec, training_set, tmp_path, quiet_runtime, monkeypatch
+    name, changes, make_spec, training_set, tmp_path, replace_runtime, monkeypatch
 ):
     spec = make_spec(name, **changes)
-    expected, curve = train(spec, 0, training_set, tmp_path / "whole", quiet_runtime)
+    seldom, always = (replace_runtime(checkpoint_seconds=seconds) for seconds in (1e6, 0))
+    expected, curve = train(spec, 0, training_set, tmp_path / "whole", seldom)
     original = METHODS[name].update
 
     def stopping(method, batch):
@@ -168,12 +169,12 @@ def test_a_stopped_training_continues_bit_for_bit_and_trials_differ(
 
     with monkeypatch.context() as patch, pytest.raises(Stop):
         patch.setattr(METHODS[name], "update", stopping)
-        train(spec, 0, training_set, tmp_path / "stopped", quiet_runtime)
+        train(spec, 0, training_set, tmp_path / "stopped", always)
     assert (tmp_path / "stopped" / CHECKPOINT).exists()
-    resumed, again = train(spec, 0, training_set, tmp_path / "stopped", quiet_runtime)
+    resumed, again = train(spec, 0, training_set, tmp_path / "stopped", seldom)
     assert again == curve
     assert differing(state_of(resumed), state_of(expected)) == []
-    _, other = train(spec, 1, training_set, tmp_path / "other", quiet_runtime)
+    _, other = train(spec, 1, training_set, tmp_path / "other", seldom)
     assert other != curve
 
 

@@ -49,7 +49,7 @@ from metaug.reporting.claims import (
     range_exceeds_noise,
     some_hold,
 )
-from metaug.reporting.names import NOT_RANKED
+from metaug.reporting.names import NOT_RANKED, power_of_ten
 from metaug.spec import TrialSpec
 
 STAND_INS = ("tiny_imagenet", "digits_m")
@@ -209,14 +209,20 @@ def augmented_features_help_in_training(results: Results) -> list[Part]:
     return [
         Part(
             tuple(
-                Statement(f"without ≥ with, δ = {d:g}", without[d], with_[d], or_equal=True)
+                Statement(
+                    f"without ≥ with, δ = {power_of_ten(d)}", without[d], with_[d], or_equal=True
+                )
                 for d in deltas
             ),
             share=6 / 8,
         ),
         *(
             some_hold(
-                Statement(f"δ = {d:g} > δ = {end:g}, without", without[d], without[end])
+                Statement(
+                    f"δ = {power_of_ten(d)} > {power_of_ten(end)}, without",
+                    without[d],
+                    without[end],
+                )
                 for d in between
             )
             for end in (deltas[-1], deltas[0])
@@ -416,7 +422,7 @@ def beta_and_delta_matter(results: Results) -> list[Part]:
     return [
         Part((), rules=tuple(ranges)),
         some_hold(
-            Statement(f"α = {value:g} > α = {smallest[0]:g}", cell, smallest[1])
+            Statement(f"α = {power_of_ten(value)} > {power_of_ten(smallest[0])}", cell, smallest[1])
             for value, cell in greater
         ),
     ]

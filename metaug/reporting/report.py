@@ -136,9 +136,20 @@ def write_report(
         width=CURVE_WIDTH,
         height=CURVE_HEIGHT,
         commit_text=commit_text,
-        trainings=sorted(trainings, key=lambda t: (t.spec.dataset, t.spec.method, t.setting)),
+        groups=_by_dataset(trainings),
     )
     atomic_write_text(path, page)
+
+
+def _by_dataset(trainings: Sequence[Training]) -> dict[str, list[Training]]:
+    """The trainings under the names of their data sets, by backbone, method and setting."""
+    groups: dict[str, list[Training]] = {}
+    for training in sorted(
+        trainings,
+        key=lambda t: (t.spec.dataset, t.spec.backbone, t.spec.method, t.setting),
+    ):
+        groups.setdefault(dataset_name(training.spec.dataset), []).append(training)
+    return groups
 
 
 def _place(name: str) -> tuple[int, str]:

@@ -1,0 +1,287 @@
+"""The report, also as a browser shows it."""
+
+import json
+import os
+import re
+import shutil
+import subprocess
+from html.parser import HTMLParser
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from matplotlib.figure import Figure
+
+from metaug.config import Config, Grid, Scale
+from metaug.reporting.aggregate import cell
+from metaug.reporting.claims import CellKey, Claim, Finding, Outcome
+from metaug.reporting.figures import Drawing
+from metaug.reporting.report import CURVE_HEIGHT, CURVE_WIDTH, Training, write_report
+from metaug.reporting.tables import Cell, Column, Table, method_row
+
+METHODS = {"cmc": 60.0, "metaug": 75.0, "simclr": 70.0}
+TRIALS = 2
+COMMIT = "0123456789abcdef0123456789abcdef01234567"
+CHROMIUM = shutil.which("chromium")
+browser = pytest.mark.skipif(CHROMIUM is None, reason="chromium is not installed")
+
+
+def training_of(method: str, mean: float) -> Training:
+    scale = Scale.model_validate(
+        {
+            "name": "smoke",
+            "trials": TRIALS,
+            "datasets": {"digits_m": {"image_size": 32}},
+            "backbones": {"alexnet": {"width": 0.125}},
+            "spec": {
+                "augmentation": "cmc",
+                "batch_size": 8,
+                "epochs": 2,
+                "learning_rate": 0.01,
+            },
+        }
+    )
+    spec = Grid(scale, Config()).spec(method, "digits_m")
+    records = tuple(
+        {
+            "trial": trial,
+            "seed": 1000 + trial,
+            "started": "2026-01-02T03:04:05+00:00",
+            "train_seconds": 61.0 + 60 * trial,
+            "probe_seconds": 7.0,
+            "provenance": {
+                "commit": COMMIT,
+                "dirty": trial == 1,
+                "device": "cpu",
+                "packages": {"torch": "2.14.1"},
+            },
+            "curve": [{"epoch": i, "loss": 5.0 - i - trial / 2} for i in range(2)],
+            "rows": [
+                {"probe": "conv", "setting": "", "metric": "top1", "value": mean + trial},
+                {"probe": "", "setting": "", "metric": "train_seconds", "value": 61.0},
+            ],
+        }
+        for trial in range(TRIALS)
+    )
+    return Training(spec, "", records)
+
+
+@pytest.fixture(scope="module")
+def trainings() -> list[Training]:
+    return [training_of(method, mean) for method, mean in METHODS.items()]
+
+
+def frame_of(trainings: list[Training]) -> pd.DataFrame:
+    rows = [
+        {
+            "scale": "smoke",
+            "spec": t.spec.hash,
+            "trial": record["trial"],
+            "seed": record["seed"],
+            "method": t.spec.method,
+            "dataset": "digits_m",
+            "backbone": "alexnet",
+            "probe": "conv",
+            "setting": "",
+            "metric": "top1",
+            "value": record["rows"][0]["value"],
+        }
+        for t in trainings
+        for record in t.records
+    ]
+    return pd.DataFrame(rows)
+
+
+@pytest.fixture(scope="module")
+def report(trainings, tmp_path_factory) -> Path:
+    frame = frame_of(trainings)
+    keys = {"dataset": "digits_m", "backbone": "alexnet", "probe": "conv"}
+    keys |= {"setting": "", "metric": "top1"}
+    table = Table(
+        title="Table 1",
+        caption="Accuracies.",
+        scale="smoke",
+        rows=tuple(method_row(method) for method in (*METHODS, "byol")),
+        columns=(Column("digits_m_conv", ("Digits-M", "conv")),),
+        cells={
+            (m, "digits_m_conv"): Cell(cell(frame, method=m, **keys)) for m in (*METHODS, "byol")
+        },
+    )
+    figure = Figure(figsize=(3.25, 2))
+    figure.subplots().plot([1, 2], [3, 4])
+    drawing = Drawing(figure, pd.DataFrame({"x": [1, 2], "y": [3, 4]}), "A line.")
+    places = [CellKey(m, *keys.values()) for m in ("metaug", "cmc")]
+    finding = Finding("metaug > cmc", tuple(places), 15.0, 14.0, 16.0, 0.01, 2, "holds")
+    claim = Claim("C2", "Table 1", "MetAug is better.", lambda results: [])
+    path = tmp_path_factory.mktemp("report") / "report.html"
+    write_report(
+        path,
+        "smoke",
+        [Outcome(claim, "reproduced", (finding,), finding)],
+        {"figure2": drawing, "table1": table},
+        {"figure2": [trainings[0].spec.hash]},
+        trainings,
+        frame,
+    )
+    return path
+
+
+class Page(HTMLParser):
+    """Ids, links and embedded addresses of a page."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.ids: list[str] = []
+        self.hrefs: list[str] = []
+        self.sources: list[str] = []
+        self.feed(text)
+
+    def handle_starttag(self, tag, attributes):
+        for key, value in attributes:
+            if key == "id":
+                self.ids.append(value)
+            elif key == "href":
+                self.hrefs.append(value)
+            elif key == "src":
+                self.sources.append(value)
+
+
+def test_one_file_takes_nothing_from_outside(report):
+    text = report.read_text()
+    page = Page(text)
+    assert all(href.startswith(("#", "data:")) for href in page.hrefs)
+    assert all(source.startswith("data:image/svg+xml;base64,") for source in page.sources)
+    assert not re.search(r"@import|url\(|fetch\(|XMLHttpRequest|<link rel=.stylesheet", text)
+    assert list(report.parent.iterdir()) == [report]
+
+
+def test_every_link_has_a_target_and_ids_are_unique(report):
+    page = Page(report.read_text())
+    assert len(set(page.ids)) == len(page.ids)
+    targets = {href[1:] for href in page.hrefs if href.startswith("#")}
+    assert targets <= set(page.ids)
+
+
+def test_scorecard_comes_first_then_tables_then_figures(report):
+    text = report.read_text()
+    places = [text.index(f'<section id="{n}">') for n in ("scorecard", "table1", "figure2")]
+    assert places == sorted(places)
+    assert places[-1] < text.index('<section id="trainings">')
+    assert "A check of the plumbing, not evidence" in text
+
+
+def test_every_run_cell_leads_to_its_training(report, trainings):
+    text = report.read_text()
+    for training in trainings:
+        cell_of = re.search(rf'data-row="{training.spec.method}".*?</td>', text, re.DOTALL)[0]
+        assert f'href="#{training.anchor}"' in cell_of
+    assert "href" not in re.search(r'data-row="byol".*?</td>', text, re.DOTALL)[0]
+
+
+def test_a_claim_leads_to_the_trainings_of_its_cells(report, trainings):
+    findings = re.search(r'<table class="findings">.*?</table>', report.read_text(), re.DOTALL)[0]
+    anchors = {t.spec.method: t.anchor for t in trainings}
+    assert f'href="#{anchors["metaug"]}"' in findings
+    assert f'href="#{anchors["cmc"]}"' in findings
+
+
+def test_behind_a_number_stand_seed_curve_duration_commit_device_and_spec(report, trainings):
+    text = report.read_text()
+    block = text[text.index(f'id="{trainings[0].anchor}"') :]
+    block = block[: block.index("</details>\n</details>")]
+    for wanted in ("1000", "1001", "60.00", "61.00", COMMIT[:12], "cpu", "61 s", "<polyline"):
+        assert wanted in block
+    assert f"{COMMIT[:12]} + local changes" in block  # the second trial only
+    assert block.count("local changes") == 1
+    spec = re.search(r"<pre[^>]*>(.*?)</pre>", block, re.DOTALL)[1]
+    assert json.loads(spec.replace("&#34;", '"')) == trainings[0].spec.model_dump(mode="json")
+
+
+def test_curves_stay_in_their_box(trainings):
+    for training in trainings:
+        for record in training.records:
+            points = [tuple(map(float, p.split(","))) for p in training.curve(record).split()]
+            assert len(points) == 2
+            assert all(0 <= x <= CURVE_WIDTH and 0 <= y <= CURVE_HEIGHT for x, y in points)
+            assert points[0][1] < points[1][1]  # a falling loss goes down the screen
+
+
+def test_equal_results_give_equal_bytes(report, trainings, tmp_path):
+    paths = [tmp_path / name for name in ("a.html", "b.html")]
+    for path in paths:
+        write_report(path, "smoke", [], {}, {}, trainings, frame_of(trainings))
+    assert paths[0].read_bytes() == paths[1].read_bytes()
+
+
+def dom_after(page: Path, script: str, folder: Path, width: int, fragment: str = "") -> str:
+    """The page's DOM, with what `script` wrote into the element `#result`, in a real browser.
+
+    Fails the test if anything was written to the console.
+    """
+    copy = folder / "copy.html"
+    tail = f'<output id="result"></output><script>{script}</script></body>'
+    copy.write_text(page.read_text().replace("</body>", tail))
+    command = [
+        CHROMIUM,
+        *("--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"),
+        *("--disable-background-networking", "--disable-component-update", "--disable-sync"),
+        f"--user-data-dir={folder / 'profile'}",
+        *("--enable-logging=stderr", "--v=0", "--virtual-time-budget=4000"),
+        f"--window-size={width},900",
+        "--dump-dom",
+        f"{copy.as_uri()}{fragment}",
+    ]
+    environment = os.environ | {"HOME": str(folder)}
+    done = subprocess.run(
+        command, capture_output=True, text=True, timeout=240, env=environment, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    assert "CONSOLE" not in done.stderr, done.stderr
+    return done.stdout
+
+
+def result_in(dom: str) -> object:
+    return json.loads(re.search(r'<output id="result">(.*?)</output>', dom)[1])
+
+
+@browser
+@pytest.mark.parametrize("width", [1280, 390])
+def test_tables_sort_and_cells_lead_to_trials(report, trainings, tmp_path, width):
+    anchor = {t.spec.method: t.anchor for t in trainings}["metaug"]
+    script = """
+    const table = document.querySelector("#table1 table");
+    const order = () => [...table.tBodies[0].rows].map(r => r.querySelector("td").dataset.row);
+    const header = table.tHead.querySelectorAll("th[scope=col] button")[1];
+    header.click(); const down = order();
+    header.click(); const up = order();
+    const link = table.querySelector('td[data-row="metaug"] a');
+    link.focus(); const focused = document.activeElement === link;
+    link.click();
+    setTimeout(() => {
+      const details = document.getElementById(link.hash.slice(1));
+      const fits = document.documentElement.scrollWidth <= document.documentElement.clientWidth;
+      document.getElementById("result").textContent =
+        JSON.stringify({down, up, focused, open: details.open, id: details.id, fits});
+    }, 500);
+    """
+    found = result_in(dom_after(report, script, tmp_path, width))
+    assert found == {
+        "down": ["metaug", "simclr", "cmc", "byol"],  # what was not run stays last
+        "up": ["cmc", "simclr", "metaug", "byol"],
+        "focused": True,
+        "open": True,
+        "id": anchor,
+        "fits": True,
+    }
+
+
+@browser
+def test_an_address_with_a_training_opens_it(report, trainings, tmp_path):
+    anchor = trainings[1].anchor
+    script = """
+    setTimeout(() => {
+      const open = [...document.querySelectorAll("details.training[open]")].map(d => d.id);
+      document.getElementById("result").textContent = JSON.stringify(open);
+    }, 500);
+    """
+    assert result_in(dom_after(report, script, tmp_path, 1280, f"#{anchor}")) == [anchor]

@@ -1,0 +1,147 @@
+import math
+import re
+from html.parser import HTMLParser
+
+import pandas as pd
+import pytest
+
+from metaug.reporting.claims import CellKey, Claim, Finding, Outcome
+from metaug.reporting.scorecard import as_frame, html_scorecard, tally, write_scorecard
+
+NAN = float("nan")
+OURS = CellKey("metaug", "cifar10", "alexnet", "conv", "", "top1")
+OTHER = CellKey("cmc", "cifar10", "alexnet", "conv", "views=l|ab", "top1")
+
+
+def finding(verdict: str, effect: float = 1.25, p: float = 0.012, n: int = 3) -> Finding:
+    half = 0.5 if n > 1 else NAN
+    return Finding(
+        "metaug > cmc <conv>", (OURS, OTHER), effect, effect - half, effect + half, p, n, verdict
+    )
+
+
+def outcome(number: int, verdict: str, *findings: Finding) -> Outcome:
+    claim = Claim(f"C{number}", f"Table {number}", f"Claim | number {number}.", lambda results: [])
+    return Outcome(claim, verdict, findings, findings[0])
+
+
+OUTCOMES = [
+    outcome(1, "reproduced", finding("holds"), finding("holds", 2.0, 0.0004)),
+    outcome(2, "contradicted", finding("reversed", -0.75, 0.02), finding("holds")),
+    outcome(3, "inconclusive", finding("undecided", 0.1, 0.4)),
+    outcome(4, "not run", finding("not run", NAN, NAN, 0), finding("holds")),
+]
+
+
+class Texts(HTMLParser):
+    """All text of a page, and the addresses of its links."""
+
+    def __init__(self, page: str) -> None:
+        super().__init__()
+        self.texts: list[str] = []
+        self.links: list[str] = []
+        self.feed(page)
+
+    def handle_data(self, data: str) -> None:
+        self.texts.append(data)
+
+    def handle_starttag(self, tag: str, attributes: list) -> None:
+        self.links += [value for key, value in attributes if key in ("href", "src") and value]
+
+
+def text_of(page: str) -> str:
+    return " ".join(" ".join(Texts(page).texts).split())
+
+
+def test_csv_has_one_row_for_each_claim(tmp_path):
+    write_scorecard(OUTCOMES, "full", tmp_path / "scorecard")
+    table = pd.read_csv(tmp_path / "scorecard.csv", index_col="id")
+    assert list(table.index) == ["C1", "C2", "C3", "C4"]
+    assert list(table["verdict"]) == ["reproduced", "contradicted", "inconclusive", "not run"]
+    row = table.loc["C1"]
+    assert (row["effect"], row["ci95_low"], row["ci95_high"], row["p"], row["n"]) == (
+        1.25,
+        0.75,
+        1.75,
+        0.012,
+        3,
+    )
+    assert (table.loc["C4", "made"], table.loc["C4", "possible"]) == (1, 2)
+    assert math.isnan(table.loc["C4", "effect"])
+    assert (table.loc["C2", "holds"], table.loc["C2", "reversed"]) == (1, 1)
+
+
+def test_every_claim_names_the_cells_it_rests_on():
+    cells = "metaug cifar10 alexnet conv top1; cmc cifar10 alexnet conv views=l|ab top1"
+    assert set(as_frame(OUTCOMES, "full")["cells"]) == {cells}
+
+
+def test_all_formats_say_verdict_effect_and_p(tmp_path):
+    write_scorecard(OUTCOMES, "full", tmp_path / "scorecard")
+    markdown = (tmp_path / "scorecard.md").read_text()
+    page = text_of((tmp_path / "scorecard.html").read_text())
+    for wanted in ("reproduced", "contradicted", "inconclusive", "not run", "+1.25", "−0.750"):
+        assert wanted in markdown
+        assert wanted in page
+    assert "0.012" in page
+    assert "0.012" in markdown
+    assert "< 0.001" in page
+
+
+@pytest.mark.parametrize(("scale", "warned"), [("smoke", True), ("lite", False), ("full", False)])
+def test_smoke_is_said_to_be_no_evidence(scale, warned, tmp_path):
+    write_scorecard(OUTCOMES, scale, tmp_path / "scorecard")
+    for ending in ("md", "html"):
+        text = (tmp_path / f"scorecard.{ending}").read_text()
+        assert ("A check of the plumbing, not evidence" in text) is warned
+        assert scale in text
+    assert set(as_frame(OUTCOMES, scale)["scale"]) == {scale}
+
+
+def test_special_characters_cannot_break_the_page_or_the_table(tmp_path):
+    write_scorecard(OUTCOMES, "full", tmp_path / "scorecard")
+    assert "<conv>" not in (tmp_path / "scorecard.html").read_text()
+    rows = [
+        r for r in (tmp_path / "scorecard.md").read_text().splitlines() if re.match(r"\| C\d", r)
+    ]
+    assert len(rows) == 4
+    unescaped = [row.replace("\\|", "").count("|") for row in rows]
+    assert unescaped == [10] * 4  # nine columns
+
+
+def test_a_missing_comparison_is_called_missing():
+    page = text_of(html_scorecard(OUTCOMES[3:], "full"))
+    assert "Missing: metaug > cmc <conv>" in page
+    assert "1 of 2 made" in page
+
+
+def test_cells_lead_where_the_caller_says():
+    page = html_scorecard(OUTCOMES[:1], "full", lambda key: f"#{key.method}")
+    assert set(Texts(page).links) == {"#metaug", "#cmc"}
+    assert Texts(html_scorecard(OUTCOMES, "full")).links == []
+
+
+def test_page_takes_nothing_from_outside(tmp_path):
+    write_scorecard(OUTCOMES, "full", tmp_path / "scorecard")
+    page = (tmp_path / "scorecard.html").read_text()
+    assert Texts(page).links == []
+    assert "http" not in page
+    assert "<script" not in page
+
+
+def test_nan_is_never_shown(tmp_path):
+    write_scorecard(OUTCOMES, "full", tmp_path / "scorecard")
+    assert "nan" not in text_of((tmp_path / "scorecard.html").read_text()).lower().split()
+    assert "nan" not in (tmp_path / "scorecard.md").read_text().lower().split()
+
+
+def test_equal_outcomes_give_equal_bytes(tmp_path):
+    for name in ("a", "b"):
+        write_scorecard(OUTCOMES, "full", tmp_path / name)
+    for ending in (".csv", ".md", ".html"):
+        a, b = ((tmp_path / name).with_suffix(ending).read_bytes() for name in ("a", "b"))
+        assert a == b
+
+
+def test_tally_counts_verdicts():
+    assert tally(OUTCOMES) == "1 reproduced, 1 contradicted, 1 inconclusive, 1 not run"

@@ -1,0 +1,219 @@
+"""The command line, and what the scripts of the workflow make of bad results."""
+
+import runpy
+import shutil
+import sys
+from pathlib import Path
+from types import SimpleNamespace
+
+import pandas as pd
+import pytest
+
+from metaug import __main__ as cli
+from metaug.estimate import Clock, Speed, cells_of, costs_of, hours_of
+from metaug.plan import Plan, load_plan
+from metaug.record import record_path, write_record
+from metaug.reporting.aggregate import load_frame, write_frame
+
+ROOT = Path(__file__).parents[1]
+COMMIT = "0123456789abcdef0123456789abcdef01234567"
+MEANS = {"random": 30.0, "simclr": 60.0}
+BAD = {
+    "a duplicate row": lambda f: pd.concat([f, f.iloc[[2]]]),
+    "no accuracy": lambda f: f.assign(value=f["value"].where(f.index != 2)),
+    "an accuracy above 100": lambda f: f.assign(value=f["value"].where(f.index != 2, 100.5)),
+    "two scales": lambda f: f.assign(scale=f["scale"].where(f.index != 2, "lite")),
+}
+
+
+@pytest.fixture(name="project")
+def project_fixture(tmp_path, monkeypatch) -> Path:
+    """A folder with the configuration, in which nothing has been run."""
+    shutil.copytree(ROOT / "config", tmp_path / "config")
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+@pytest.fixture(name="plan")
+def plan_fixture(project) -> Plan:
+    return load_plan({"methods": list(MEANS)})
+
+
+@pytest.fixture(name="done")
+def done_fixture(plan) -> Plan:
+    """Both trials of every training of `plan` have been run."""
+    for spec in plan.specs_of["table1"]:
+        for trial in range(plan.grid.trials):
+            rows = [
+                {"probe": probe, "setting": "", "metric": "top1", "value": value}
+                for probe, value in (("conv", MEANS[spec.method] + trial), ("fc", 50.0 + trial))
+            ]
+            content = {
+                "seed": 100 + trial,
+                "started": "2026-01-02T03:04:05+00:00",
+                "train_seconds": 61.0,
+                "probe_seconds": 7.0,
+                "provenance": {
+                    "commit": COMMIT,
+                    "dirty": trial == 1,
+                    "device": "cpu",
+                    "packages": {},
+                },
+                "curve": [],
+                "rows": rows,
+            }
+            write_record(record_path(plan.folder(spec), trial), spec, trial, "data", content)
+    return plan
+
+
+@pytest.fixture(name="run")
+def run_fixture(monkeypatch, capsys):
+    """Run `python -m metaug ARGUMENTS`: exit status, stdout and stderr."""
+
+    def run(*arguments: str) -> tuple[int, str, str]:
+        monkeypatch.setattr(sys, "argv", ["metaug", *arguments])
+        status = 0
+        try:
+            cli.main()
+        except SystemExit as stop:
+            status = int(stop.code or 0)
+        out, err = capsys.readouterr()
+        return status, out, err
+
+    return run
+
+
+METHODS = ("--config", "methods=[random, simclr]")
+
+
+def test_a_cell_leads_to_its_spec_trials_and_commit(done, run):
+    (spec,) = (s for s in done.specs_of["table1"] if s.method == "simclr")
+    status, out, err = run("show", "table1:simclr:digits_m_conv", *METHODS)
+    assert (status, err) == (0, "")
+    assert "60.5000 ± 6.3531 (n = 2)" in out  # 12.7062 × 0.5
+    assert spec.hash in out
+    assert '"learning_rate"' in out
+    lines = [line.split() for line in out.splitlines() if COMMIT[:12] in line]
+    assert [line[:3] for line in lines] == [["0", "100", "60.0000"], ["1", "101", "61.0000"]]
+    assert "+ local changes" not in " ".join(lines[0])
+    assert "+ local changes" in " ".join(lines[1])
+    assert str(done.folder(spec)) in out
+
+
+def test_a_spec_is_shown_by_its_hash(done, run):
+    spec = done.specs_of["table1"][0]
+    status, out, _ = run("show", spec.hash, *METHODS)
+    assert status == 0
+    assert f"spec {spec.hash}" in out
+
+
+def test_an_artefact_lists_its_trainings(done, run):
+    status, out, _ = run("show", "table1", *METHODS)
+    assert status == 0
+    assert len(out.splitlines()) == 1 + len(done.specs_of["table1"])
+    assert "2/2" in out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("tabel1:simclr:digits_m_conv",), "did you mean 'table1'"),
+        (("table1:simclrr:digits_m_conv",), "did you mean 'simclr'"),
+        (("table1:simclr:digits_m_con",), "did you mean 'digits_m_conv'"),
+        (("table1:simclr",), "ARTEFACT:ROW:COLUMN"),
+        (("figure2:a:b",), "figure2 is no table"),
+        (("table1:byol:digits_m_conv",), "has not been run; snakemake --cores all table1"),
+        (("table1", "--scale", "smok"), "did you mean 'smoke'"),
+        (("table1", "--config", "trails=3"), "did you mean 'trials'"),
+        (("table1", "--config", "trials"), "write KEY=VALUE"),
+    ],
+)
+def test_what_is_wrong_is_one_line_and_status_2(done, run, arguments, message):
+    given = arguments if "--config" in arguments else (*arguments, *METHODS)
+    status, out, err = run("show", *given)
+    assert (status, out) == (2, "")
+    assert err.startswith("error: ")
+    assert len(err.splitlines()) == 1
+    assert message in err
+
+
+def test_the_folder_must_be_that_of_the_snakefile(tmp_path, monkeypatch, run):
+    monkeypatch.chdir(tmp_path)
+    status, _, err = run("show", "table1")
+    assert status == 2
+    assert "run this in the folder of the Snakefile" in err
+
+
+def run_script(name: str, **attributes: object) -> None:
+    """Run a script of the workflow as Snakemake would."""
+    snakemake = SimpleNamespace(log=["log.txt"], config={"methods": list(MEANS)}, **attributes)
+    runpy.run_path(str(ROOT / "workflow/scripts" / f"{name}.py"), {"snakemake": snakemake})
+
+
+@pytest.mark.parametrize("wrong", BAD)
+@pytest.mark.parametrize("script", ["table", "scorecard"])
+def test_bad_results_are_refused_with_the_row_named(done, wrong, script, capsys):
+    write_frame(done.frame("table1"), "good.csv")
+    frame = load_frame("good.csv")
+    BAD[wrong](frame).to_csv("bad.csv", index=False)
+    with pytest.raises(SystemExit) as stop:
+        run_script(
+            script,
+            input=["bad.csv"],
+            output=["out.csv", "out.md", "out.html"],
+            wildcards=SimpleNamespace(artefact="table1"),
+        )
+    assert stop.value.code == 2
+    err = capsys.readouterr().err
+    number = len(frame) + 1 if wrong == "a duplicate row" else 3
+    assert f"bad.csv: row {number} of the results" in err
+    assert len(err.splitlines()) == 1
+    assert not list(Path().glob("out*"))
+
+
+@pytest.mark.parametrize("script", ["table", "scorecard"])
+def test_results_without_a_column_are_refused(done, script, capsys):
+    done.frame("table1").drop(columns="setting").to_csv("bad.csv", index=False)
+    with pytest.raises(SystemExit) as stop:
+        run_script(
+            script,
+            input=["bad.csv"],
+            output=["out.csv", "out.md", "out.html"],
+            wildcards=SimpleNamespace(artefact="table1"),
+        )
+    assert stop.value.code == 2
+    assert "no column 'setting'" in capsys.readouterr().err
+
+
+def speeds_of(plan: Plan, seconds: float = 0.5, passes: int = 1) -> dict[str, Speed]:
+    readouts = {"alexnet": ("conv", "fc"), "resnet50": ("pool",)}
+    return {
+        key: Speed(seconds, passes, readouts[spec.backbone]) for key, spec in plan.specs.items()
+    }
+
+
+def test_hours_are_steps_times_their_seconds(plan):
+    (spec,) = (s for s in plan.specs_of["table1"] if s.method == "simclr")
+    spec = spec.model_copy(update={"epochs": 10, "batch_size": 64, "train_images": 1000})
+    # 15 whole batches an epoch, two passes
+    assert hours_of(plan, spec, Speed(0.5, 2, ())) == pytest.approx(10 * 2 * 15 * 0.5 / 3600)
+
+
+def test_cells_of_a_table_are_those_that_would_be_filled(plan):
+    assert cells_of(plan, "table1", speeds_of(plan)) == 2 * 2  # two methods, conv and fc
+
+
+def test_every_artefact_with_trials_has_a_cost(plan):
+    costs = {cost.artefact: cost for cost in costs_of(plan, speeds_of(plan))}
+    assert set(costs) == set(plan.rendered) & set(plan.artefacts)
+    assert costs["table1"].specs == len(plan.specs_of["table1"])
+
+
+def test_a_step_is_timed_and_an_untrained_method_takes_none(plan):
+    import torch
+
+    clock = Clock(plan, torch.device("cpu"))
+    speeds = {spec.method: clock.speed(spec) for spec in plan.specs_of["table1"]}
+    assert speeds["simclr"].step_seconds > 0
+    assert speeds["random"].step_seconds == 0
+    assert speeds["simclr"].readouts == ("conv", "fc")
