@@ -31,13 +31,15 @@ TRAINING_IMAGES = {
 MEASURED_IMAGES = 10_000
 """A method is timed as if it had at most so many training images: its memory bank is small."""
 
-SMALL_SIZE, SMALL_WIDTH, SMALL_BATCH = 32, 0.25, 64
-"""Every kind of step is timed at this image size, width and batch, or its own if that is less."""
+SMALL_SIZE, SMALL_BATCH = 32, 64
+SMALL_WIDTHS = {"alexnet": 0.25, "resnet18": 0.125, "resnet50": 0.125}
+"""Every kind of step is timed at this image size, batch and width, or its own if that is less: the
+shapes of the scales for the CPU."""
 
 REFERENCE = "simclr"
 """How a step grows with its shape is timed with this method."""
 
-LONG = 0.4
+LONG = 3.0
 """Seconds: once a step takes longer, it is not timed on still more images."""
 
 LEFT_OUT = (
@@ -125,18 +127,19 @@ class Clock:
         return Speed(_time_step(method, spec.batch_size, self.device), method.passes, readouts)
 
     def _line(self, spec: TrialSpec) -> tuple[float, float]:
-        """Seconds of a step apart from its images, and for each image: from the last two of steps
-        on 2, 4, 8, ... images."""
+        """Seconds of a step apart from its images, and for each image: from a step on 2 images
+        and one that takes some three times as long."""
         shape = (spec.backbone, spec.width, spec.image_size)
         if shape not in self._lines:
             method = _build(spec, self.device)
             _time_step(method, 2, self.device)
-            seconds = [_time_step(method, 2, self.device)]
-            while len(seconds) < 2 or (seconds[-1] < LONG and 2 ** len(seconds) < SMALL_BATCH):
-                seconds.append(_time_step(method, 2 ** (len(seconds) + 1), self.device))
-            images = 2 ** len(seconds)
-            each = max(seconds[-1] - seconds[-2], 0.0) / (images / 2)
-            self._lines[shape] = (max(seconds[-1] - each * images, 0.0), each)
+            first = last = _time_step(method, 2, self.device)
+            images = 2
+            while images < SMALL_BATCH and (images == 2 or last < min(3 * first, LONG)):
+                images *= 2
+                last = _time_step(method, images, self.device)
+            each = max(last - first, 0.0) / (images - 2)
+            self._lines[shape] = (max(first - 2 * each, 0.0), each)
         return self._lines[shape]
 
 
@@ -144,7 +147,7 @@ def _small(spec: TrialSpec) -> TrialSpec:
     return spec.model_copy(
         update={
             "image_size": min(spec.image_size, SMALL_SIZE),
-            "width": min(spec.width, SMALL_WIDTH),
+            "width": min(spec.width, SMALL_WIDTHS[spec.backbone]),
             "batch_size": min(spec.batch_size, SMALL_BATCH),
         }
     )
@@ -267,11 +270,11 @@ def print_plan(plan: Plan) -> None:
     distinct = sum(hours_of(plan, spec, speeds[key]) for key, spec in plan.specs.items())
 
     print(f"Plan of scale {plan.scale.name}: {trials} trials of each training\n")
-    print(f"{'artefact':10}{'cells':>8}{'(cell, trial)':>15}{'trainings':>11}{'hours':>12}")
+    print(f"{'artefact':10}{'cells':>8}{'(cell, trial)':>15}{'trainings':>11}{'hours':>16}")
     for cost in costs:
         print(
             f"{cost.artefact:10}{cost.cells:8,}{cost.cells * trials:15,}"
-            f"{cost.specs * trials:11,}{cost.hours * trials:12,.1f}"
+            f"{cost.specs * trials:11,}{cost.hours * trials:16,.1f}"
         )
     cells = sum(cost.cells for cost in costs)
     specs, hours = sum(cost.specs for cost in costs), sum(cost.hours for cost in costs)
@@ -279,8 +282,8 @@ def print_plan(plan: Plan) -> None:
     if device.type == "cuda":
         worker = torch.cuda.get_device_name(device)
     print(
-        f"{'sum':10}{cells:8,}{cells * trials:15,}{specs * trials:11,}{hours * trials:12,.1f}\n"
-        f"{'distinct':10}{'':23}{len(plan.specs) * trials:11,}{distinct * trials:12,.1f}\n\n"
+        f"{'sum':10}{cells:8,}{cells * trials:15,}{specs * trials:11,}{hours * trials:16,.1f}\n"
+        f"{'distinct':10}{'':23}{len(plan.specs) * trials:11,}{distinct * trials:16,.1f}\n\n"
         f"{cells * trials:,} (cell, trial) pairs need {len(plan.specs) * trials:,} distinct "
         f"trainings: {distinct * trials:,.1f} hours of {worker}, from the times of "
         f"{clock.kinds} timings.\n{LEFT_OUT}",
