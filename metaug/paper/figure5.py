@@ -47,7 +47,7 @@ def trials(grid: Grid) -> list[TrialSpec]:
         for dataset in grid.datasets(DATASET)
         for method in grid.wanted(("metaug",))
         for loss in LOSSES
-        for size in grid.values("figure5.sizes", tuple(SIZES))
+        for size in SIZES
     ]
 
 

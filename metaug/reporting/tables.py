@@ -60,11 +60,13 @@ def method_row(method: str, halved: bool = True) -> Row:
 class Column:
     """`name` is for machines (unique, e.g. cifar10_conv); `header` for readers, outermost first.
 
-    Equal neighbouring headers of a level are joined into one.
+    Equal neighbouring headers of a level are joined into one. `digits` is the number of decimals
+    where it is not the table's.
     """
 
     name: str
     header: tuple[str, ...]
+    digits: int | None = None
 
 
 @dataclass(frozen=True)
@@ -121,6 +123,10 @@ class Table:
         """Names of the ranked rows that are underlined in this column: the highest printed."""
         return self._best(column, lambda cell: cell.published)
 
+    def digits_of(self, column: Column) -> int:
+        """The number of decimals in a column."""
+        return self.digits if column.digits is None else column.digits
+
     def common_n(self) -> int | None:
         """The number of trials if it is the same in all cells that were run; 0 if none was."""
         counts = {cell.ours.n for cell in self.cells.values() if cell.ours.n}
@@ -160,18 +166,18 @@ class Table:
         return [row for row in self.rows if row.ranked]
 
     def _best(self, column: Column, value: Callable[[Cell], float]) -> set[str]:
+        digits = self.digits_of(column)
         if self.compared == "rows":
-            return self._highest({r.name: value(self.cell(r, column)) for r in self._ranked()})
+            cells = {r.name: value(self.cell(r, column)) for r in self._ranked()}
+            return self._highest(cells, digits)
         rows = {
             r.name: {c.name: value(self.cell(r, c)) for c in self.columns} for r in self._ranked()
         }
-        return {name for name, values in rows.items() if column.name in self._highest(values)}
+        return {name for name, cells in rows.items() if column.name in self._highest(cells, digits)}
 
-    def _highest(self, values: Mapping[str, float]) -> set[str]:
+    def _highest(self, values: Mapping[str, float], digits: int) -> set[str]:
         as_printed = {
-            name: round(value, self.digits)
-            for name, value in values.items()
-            if not math.isnan(value)
+            name: round(value, digits) for name, value in values.items() if not math.isnan(value)
         }
         return {name for name, value in as_printed.items() if value == max(as_printed.values())}
 
@@ -239,25 +245,25 @@ def _content(table: Table) -> dict[str, object]:
     published_best = {column.name: table.published_best(column) for column in table.columns}
     n_in_cells = table.common_n() is None
 
-    def number(value: float, sign: str = "-") -> str:
+    def number(value: float, digits: int, sign: str = "-") -> str:
         # + 0.0 turns −0.0 into 0.0
-        text = f"{round(value, table.digits) + 0.0:{sign}.{table.digits}f}".replace("-", "−")
+        text = f"{round(value, digits) + 0.0:{sign}.{digits}f}".replace("-", "−")
         return "" if math.isnan(value) else text
 
     def texts(row: Row, column: Column) -> dict[str, object]:
-        cell = table.cell(row, column)
+        cell, digits = table.cell(row, column), table.digits_of(column)
         ours = cell.ours
         return {
             "column": column.name,
             "value": "" if math.isnan(ours.mean) else repr(ours.mean),
-            "mean": number(ours.mean) or DASH,
-            "ci": number(ours.half_width),
+            "mean": number(ours.mean, digits) or DASH,
+            "ci": number(ours.half_width, digits),
             "n": str(ours.n) if n_in_cells and ours.n else "",
-            "published": number(cell.published),
+            "published": number(cell.published, digits),
             "published_ci": "" if math.isnan(cell.published_ci95) else f"{cell.published_ci95:.1f}",
             "quoted": cell.quoted,
             "specs": getattr(ours, "specs", ()),
-            "difference": number(ours.mean - cell.published, "+"),
+            "difference": number(ours.mean - cell.published, digits, "+"),
             "best": row.name in best[column.name],
             "published_best": row.name in published_best[column.name],
         }

@@ -90,7 +90,11 @@ def _rows_of(
         for option in (("", "features=with_augmented") if has_mags else ("",))
         for metric in ACCURACIES
     }
+    cells |= {(p, "", "effective_rank"): 20.0 for p in probes}
+    cells |= {(p, "", "feature_std"): 0.9 for p in probes}
     cells["", "", "train_seconds"] = 100.0 + crc32(spec.hash.encode()) % 50
+    if spec.method != "random":
+        cells["", "", "first_loss"], cells["", "", "last_loss"] = 3.0, 2.0
     if has_mags:
         delta = float(spec.hyper["delta"] or 0)
         exact = spec.hyper["order"] == "exact"

@@ -312,6 +312,22 @@ def test_digits_follow_the_papers_table():
     assert html_cells(html_table(table))["cmc", "a"] == "45.1 ± 0.2 45.1 ± 0.2 (+0.0)"
 
 
+def test_a_column_may_have_digits_of_its_own(tmp_path):
+    columns = (Column("a", ("A",), digits=4), Column("b", ("B",)))
+    cells = {
+        ("simclr", "a"): ours(0.12341, 0.5),
+        ("cmc", "a"): ours(0.12349, 0.5),
+        ("simclr", "b"): ours(0.12341, 0.5),
+        ("cmc", "b"): ours(0.12349, 0.5),
+    }
+    table = small(cells, columns=columns)
+    shown = html_cells(html_table(table))
+    assert (shown["simclr", "a"], shown["cmc", "a"]) == ("0.1234 ± 0.5000", "0.1235 ± 0.5000")
+    assert shown["simclr", "b"] == "0.12 ± 0.50"
+    assert table.best(columns[0]) == {"cmc"}
+    assert {"simclr", "cmc"} <= table.best(columns[1])
+
+
 def test_several_stub_columns_head_the_rows(tmp_path):
     rows = (Row("set 1", ("✓", "")), Row("set 2", ("", "✓")))
     table = Table(

@@ -1,0 +1,88 @@
+"""Extra 6: do our implementations learn under their authors' kind of recipe, too?"""
+
+from typing import Any
+
+import pandas as pd
+
+from metaug.config import Grid
+from metaug.paper.cells import dataset_of, rows_of, scale_of
+from metaug.paper.variants import OWN_QUESTION
+from metaug.reporting.aggregate import cell
+from metaug.reporting.names import dataset_name, method_name
+from metaug.reporting.statistics import NAN, Interval
+from metaug.reporting.tables import Cell, Column, Row, Table
+from metaug.spec import TrialSpec
+
+DATASET = "cifar10"
+BACKBONE = "resnet18"
+FLOOR = "random"
+EPOCHS = 200
+LIGHTLY_KNN = {
+    "simclr": 84.7,
+    "moco": 83.8,
+    "byol": 86.9,
+    "barlow_twins": 84.2,
+    "swav": 81.2,
+    "simsiam": 81.9,
+    "nnclr": 83.4,
+}
+"""What lightly reports of the recipes that our presets `own` follow: ResNet-18, batch 128, 200
+epochs (lightly-ai/lightly: docs/source/getting_started/benchmarks.rst)."""
+
+COLUMNS = (
+    Column("linear", ("linear", "top-1")),
+    Column("knn", ("kNN", "top-1")),
+    Column("public_knn", ("kNN", "lightly's"), digits=1),
+    Column("first_loss", ("loss", "first epoch"), digits=4),
+    Column("last_loss", ("loss", "last epoch"), digits=4),
+)
+MEASURES = {
+    "linear": ("pool", "top1"),
+    "knn": ("pool", "knn_top1"),
+    "first_loss": ("", "first_loss"),
+    "last_loss": ("", "last_loss"),
+}
+FOOTNOTES = (
+    "Every row has the preset `own` of its method: lightly's recipe for CIFAR-10.",
+    "Lightly's kNN is with k = 200 and the best of all epochs, on the whole data set and with the "
+    "whole network; ours is with k = 20 after the last epoch. Only the full scale is comparable.",
+    OWN_QUESTION,
+)
+
+
+def trials(grid: Grid) -> list[TrialSpec]:
+    """The presets `own` that have a public number, and the untrained network."""
+    (epochs,) = grid.values("extra6.epochs", (EPOCHS,))
+    own: dict[str, Any] = {"preset": "own", "epochs": epochs}
+    return [
+        grid.spec(method, dataset, BACKBONE, **({} if method == FLOOR else own))
+        for dataset in grid.datasets(DATASET)
+        for method in grid.wanted((FLOOR, *grid.values("extra6.methods", tuple(LIGHTLY_KNN))))
+    ]
+
+
+def render(frame: pd.DataFrame) -> Table:
+    """One row for each method, with the public number beside ours."""
+    dataset = dataset_of(frame, DATASET)
+    rows = rows_of(frame, dataset=dataset, backbone=BACKBONE)
+    cells = {}
+    for method in (*LIGHTLY_KNN, FLOOR):
+        for column, (probe, metric) in MEASURES.items():
+            found = cell(rows, method=method, probe=probe, metric=metric)
+            if found.n:
+                cells[method, column] = Cell(found)
+        if dataset == DATASET and method in LIGHTLY_KNN:
+            cells[method, "public_knn"] = Cell(Interval(LIGHTLY_KNN[method], NAN, 0))
+    return Table(
+        title="Extra 6",
+        caption="Methods under a published recipe of their own: accuracy (per cent) of linear "
+        f"probes and nearest neighbours on frozen ResNet-18 features, {dataset_name(dataset)}.",
+        scale=scale_of(frame),
+        rows=tuple(
+            Row(method, (method_name(method, halved=False),), ranked=False)
+            for method in (*LIGHTLY_KNN, FLOOR)
+        ),
+        columns=COLUMNS,
+        cells=cells,
+        footnotes=FOOTNOTES,
+    )

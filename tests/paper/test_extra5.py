@@ -1,0 +1,51 @@
+import pytest
+
+from metaug.method import registered_methods
+from metaug.paper import extra5
+from tests.paper.synthetic import TRIALS, check_cell, frame_of, mean_of, plan_of, run_cells
+
+
+@pytest.fixture(scope="module", name="table")
+def table_fixture():
+    return extra5.render(frame_of("lite", extra5))
+
+
+def spec_of(method):
+    return plan_of("lite").grid.spec(method, "cifar10")
+
+
+def test_every_registered_method_has_a_row_that_was_run(table):
+    assert {row for row, _ in run_cells(table)} == set(registered_methods())
+
+
+def test_accuracies_are_those_of_the_trainings(table):
+    for method in ("random", "nat", "swav_hard", "metaug"):
+        for probe in ("conv", "fc"):
+            check_cell(table, method, probe, mean_of(spec_of(method), f"{probe};"))
+        check_cell(table, method, "knn", mean_of(spec_of(method), "conv;", "knn_top1"))
+
+
+def test_gains_on_the_untrained_network_are_paired(table):
+    """The synthetic trials of all specs differ by the same steps: paired, nothing is left."""
+    gain = table.cells["byol", "fc_gain"].ours
+    assert gain.mean == pytest.approx(
+        mean_of(spec_of("byol"), "fc;") - mean_of(spec_of("random"), "fc;")
+    )
+    assert gain.half_width == pytest.approx(0, abs=1e-9)
+    assert gain.n == TRIALS
+    assert gain.specs == (spec_of("byol").hash, spec_of("random").hash)
+    assert ("random", "fc_gain") not in run_cells(table)
+
+
+def test_losses_ranks_and_spreads_are_shown(table):
+    shown = {column: table.cells["simclr", column].ours.mean for column in extra5.MEASURES}
+    assert (shown["first_loss"], shown["last_loss"]) == (3.0, 2.0)
+    assert (shown["rank"], shown["std"]) == (20.0, 0.9)
+    assert ("random", "last_loss") not in run_cells(table)
+
+
+def test_without_the_floor_there_are_no_gains():
+    frame = frame_of("lite", extra5)
+    table = extra5.render(frame[frame["method"] != "random"])
+    assert not any(column.endswith("gain") for _, column in run_cells(table))
+    assert ("simclr", "conv") in run_cells(table)
