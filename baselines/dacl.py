@@ -76,6 +76,7 @@ class DACL(SimCLR):
     """
 
     name = "dacl"
+    version = 2
     presets: ClassVar = {
         "own": {
             "augmentation": "simclr",

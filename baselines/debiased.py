@@ -137,9 +137,10 @@ class SimCLRDebiased(SimCLR):
     """
 
     name = "simclr_debiased"
+    version = 2
     presets: ClassVar = {
         "own": {
-            "augmentation": "simclr",
+            "augmentation": "symmetric_weak",
             "batch_size": 256,
             "optimizer": "adam",
             "learning_rate": 1e-3,

@@ -83,6 +83,7 @@ class SimCLRHard(SimCLRDebiased):
     """SimCLR with hard negatives; `own` is joshr17/HCL's recipe, that of SimCLR + Debiased."""
 
     name = "simclr_hard"
+    version = 2
 
     class Hyper(SimCLRDebiased.Hyper):
         """Hyper-parameters of SimCLR + Hard."""

@@ -50,19 +50,25 @@ def looc_loss(queries: Tensor, keys: Tensor, queues: Tensor, temperature: float)
     return F.cross_entropy(logits.flatten(0, 1), targets)
 
 
+REDRAWN = ("crop", "hflip")
+"""Operations that every view draws anew (Xiao et al. 2021; unverified)."""
+
+
 def left_out_groups(left_out: str | None, recipe: str) -> tuple[tuple[str, ...], ...]:
     """The augmentations that are left out one at a time: groups of operations.
 
     Args:
         left_out: groups separated by commas, the operations of a group joined with `+`, as
-            `rotate,jitter+grey`; None: every operation of the recipe by itself.
+            `rotate,jitter+grey`; None: every operation of the recipe by itself but crop and flip,
+            which all views redraw (LooC); of a recipe of nothing else, these.
         recipe: the augmentation, see `metaug.data.augment`.
 
     Raises:
         UserError: there is no group, or the recipe lacks an operation of one.
     """
     operations = operations_of(recipe)
-    listed = list(operations) if left_out is None else left_out.split(",")
+    own = [name for name in operations if name not in REDRAWN] or list(operations)
+    listed = own if left_out is None else left_out.split(",")
     groups = tuple(tuple(name.strip() for name in group.split("+")) for group in listed)
     if not groups:
         raise UserError(
@@ -74,14 +80,17 @@ def left_out_groups(left_out: str | None, recipe: str) -> tuple[tuple[str, ...],
                 f"looc: left_out names {name!r}, which is not in augmentation {recipe!r} "
                 f"({', '.join(operations) or 'nothing'})"
             )
+    if len({frozenset(group) for group in groups}) < len(groups):
+        raise UserError(f"looc: left_out {left_out!r} names a group twice")
     return groups
 
 
 class LooC(Method):
     """LooC with a momentum encoder and one head and queue for each space.
 
-    Which augmentations are left out is by default every operation of the recipe (choice: MetAug's
-    comparison varies the recipe and does not say). A step takes n + 2 forward passes for n of
+    Which augmentations are left out is by default every operation of the recipe but crop and flip,
+    or these where there is nothing else (choice: MetAug's comparison varies the recipe and does not
+    say). A step takes n + 2 forward passes for n of
     them, one with gradient. The representation is the backbone's; LooC++, the unit-norm embeddings
     of all spaces side by side, is a further read-out with the setting `features=looc_plus_plus`.
 
@@ -90,6 +99,7 @@ class LooC(Method):
     """
 
     name = "looc"
+    version = 2
     crops = 1
     presets: ClassVar = {
         "own": {
@@ -112,7 +122,7 @@ class LooC(Method):
         left_out: str | None = Field(
             None,
             description="augmentations left out one at a time, as rotate,jitter+grey; none: every "
-            "operation of the recipe (choice)",
+            "operation of the recipe but crop and flip, where there is another (choice)",
         )
         temperature: float = Field(0.2, gt=0, description="softmax temperature; LooC (unverified)")
         queue_size: int = Field(

@@ -15,6 +15,7 @@ reading (choice):
 """
 
 from collections.abc import Sequence
+from typing import ClassVar
 
 import torch
 from pydantic import Field
@@ -23,7 +24,6 @@ from torch.func import functional_call
 from torch.nn import functional as F
 
 from baselines.nnclr import NNCLR, NetworkHyper
-from baselines.recipes import lightly_cifar
 from metaug.losses import margin_regularization, margins, oucl_loss, similarity
 from metaug.meta import frozen_running_statistics, inner_gradient, meta_gradient
 from metaug.method import Batch, DataShape
@@ -59,8 +59,8 @@ class MetAugNNCLR(NNCLR):
     """MetAug on NNCLR, in the reading of this file's first lines."""
 
     name = "metaug_nnclr"
+    presets: ClassVar = {}
     passes = 2
-    presets = lightly_cifar(projector_layers=2)
 
     class Hyper(NetworkHyper):
         """Hyper-parameters of NNCLR's network and of MetAug."""

@@ -41,6 +41,7 @@ class SimCLR(Method):
     """
 
     name = "simclr"
+    version = 2
     presets: ClassVar = {
         "own": {
             "augmentation": "simclr",
@@ -65,7 +66,10 @@ class SimCLR(Method):
     def __init__(self, spec: TrialSpec, data: DataShape) -> None:
         super().__init__(spec, data)
         self.projector = mlp(
-            (self.out_features, self.hyper.projector_hidden, self.hyper.feature_dim)
+            (self.out_features, self.hyper.projector_hidden, self.hyper.feature_dim),
+            hidden_bias=False,
+            last_bias=False,
+            last_batch_norm=True,
         )
 
     def training_step(self, batch: Batch) -> tuple[Tensor, dict[str, Tensor | float]]:

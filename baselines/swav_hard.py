@@ -1,5 +1,7 @@
 """SwAV + Hard (MetAug, Table 2): no source defines it; the reading here is (choice)."""
 
+from typing import ClassVar
+
 from pydantic import Field
 from torch import Tensor
 
@@ -14,10 +16,11 @@ class SwAVHard(SwAV):
 
     The paper names the method and no source says what it is. Of the two readings that suggest
     themselves this one leaves SwAV's assignments alone; the other would weigh the prototypes that
-    an image is not assigned to as its negatives.
+    an image is not assigned to as its negatives. Nobody published a recipe.
     """
 
     name = "swav_hard"
+    presets: ClassVar = {}
 
     class Hyper(SwAV.Hyper):
         """Hyper-parameters of SwAV + Hard."""

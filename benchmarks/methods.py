@@ -43,7 +43,7 @@ def epoch_of(name: str) -> tuple[Method, Callable[[], object]]:
     """A method, and what an epoch of one batch does: a step in each of its passes over the data."""
     torch.manual_seed(0)
     hyper = registered_methods()[name].Hyper.model_fields
-    changes = {key: value for key, value in CHOICES.items() if key in hyper}
+    changes: dict[str, Any] = {key: value for key, value in CHOICES.items() if key in hyper}
     spec = grid(WIDTH, IMAGE_SIZE).spec(name, "cifar10", **changes)
     method = build_method(spec, DataShape(IMAGES, 10), seed=0).train()
     method.optimizers = method.build_optimizers()

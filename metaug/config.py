@@ -17,6 +17,9 @@ from metaug.method import find_method, registered_methods
 from metaug.spec import Frozen, ProbeSpec, Scalar, TrialSpec, suggestion, validated
 
 DATA_ROOT_VARIABLE = "METAUG_DATA_ROOT"
+COMPARISON = "metaug"
+"""The preset of the paper's comparison: one protocol for all methods."""
+
 Value = TypeVar("Value", bound=Scalar)
 
 
@@ -155,14 +158,16 @@ class Grid:
         method: str,
         dataset: str,
         backbone: str = "alexnet",
-        preset: str | None = None,
+        preset: str = COMPARISON,
         **changes: Any,
     ) -> TrialSpec:
         """A complete, checked spec.
 
-        Later wins: the scale, the method's defaults, the scale's changes for the method, the
-        user's overrides, the preset, `changes`. Keys that are no field of `TrialSpec` are
-        hyper-parameters of the method.
+        Later wins: the scale, the method's defaults, the preset, the user's overrides, `changes`.
+        The preset `metaug`, the comparison's common protocol, is what the scale says of the
+        method's hyper-parameters; another one is a recipe of the method, which the scale does not
+        reach into. The user's overrides may name the preset. Keys that are no field of `TrialSpec`
+        are hyper-parameters of the method.
 
         Raises:
             UserError: an unknown key, an impossible value or a contradiction; names the method.
@@ -170,10 +175,15 @@ class Grid:
         kind = find_method(method)
         size = self.scale.datasets[dataset]
         net = self.scale.backbones.get(backbone, BackboneScale())
-        if preset is not None and preset not in kind.presets:
-            raise UserError(
-                f"{method} has no preset {preset!r}; {suggestion(preset, dict(kind.presets))}"
-            )
+        overrides = dict(self.config.overrides.get(method, {}))
+        preset = overrides.pop("preset", preset)
+        comparison = {
+            **{k: v for k, v in self.scale.hyper.items() if k in kind.Hyper.model_fields},
+            **self.scale.methods.get(method, {}),
+        }
+        presets = {COMPARISON: comparison, **kind.presets}
+        if preset not in presets:
+            raise UserError(f"{method} has no preset {preset!r}; {suggestion(preset, presets)}")
         fields: dict[str, Any] = {
             "scale": self.scale.name,
             "dataset": dataset,
@@ -188,14 +198,11 @@ class Grid:
         }
         if (epochs := net.epochs if net.epochs is not None else size.epochs) is not None:
             fields["epochs"] = epochs
-        hyper: dict[str, Any] = {
-            k: v for k, v in self.scale.hyper.items() if k in kind.Hyper.model_fields
-        }
+        hyper: dict[str, Any] = {}
         layers: tuple[tuple[str, Mapping[str, Any]], ...] = (
             ("defaults", kind.defaults),
-            (f"scale {self.scale.name}: methods", self.scale.methods.get(method, {})),
-            ("overrides", self.config.overrides.get(method, {})),
-            ("preset", kind.presets[preset] if preset else {}),
+            (f"preset {preset}", presets[preset]),
+            ("overrides", overrides),
             ("trial", changes),
         )
         for where, layer in layers:
@@ -226,6 +233,13 @@ def _check_names(spec: TrialSpec, crops: int) -> None:
     for view in spec.views:
         if view not in VIEWS:
             raise UserError(f"{spec.method}: unknown view {view!r}; {suggestion(view, VIEWS)}")
+        if spec.views.count(view) > 1:
+            raise UserError(f"{spec.method}: view {view!r} is given twice")
+    if spec.train_images is not None and spec.batch_size > spec.train_images:
+        raise UserError(
+            f"{spec.method}: a batch of {spec.batch_size} is more than the "
+            f"{spec.train_images} training images; lower batch_size"
+        )
     if len(spec.augmentation) not in (1, crops):
         raise UserError(
             f"{spec.method}: {len(spec.augmentation)} augmentation recipes for {crops} crops; "

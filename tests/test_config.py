@@ -11,6 +11,7 @@ import yaml
 
 from metaug.config import Config, Grid, default_config, load_config
 from metaug.errors import UserError
+from metaug.method import registered_methods
 from metaug.plan import load_plan
 from metaug.spec import TrialSpec
 
@@ -81,6 +82,9 @@ def test_conda_environment_and_make_install_from_the_lock() -> None:
         ({"overrides": {"simclr": {"views": ["rgbb"]}}}, "unknown view 'rgbb'"),
         ({"overrides": {"simclr": {"backbone": "alexnt"}}}, "backbone = 'alexnt'"),
         ({"overrides": {"cmc": {"views": ["l"]}}}, "at least two"),
+        ({"overrides": {"cmc": {"views": ["l", "l"]}}}, "view 'l' is given twice"),
+        ({"overrides": {"simclr": {"train_images": 40}}}, "a batch of 64 is more than the 40"),
+        ({"overrides": {"simclr": {"preset": "owm"}}}, "no preset 'owm'; did you mean 'own'?"),
         ({"overrides": {"nobody": {}}}, "unknown method 'nobody'"),
         ({"trials": 0}, "trials = 0"),
     ],
@@ -111,7 +115,7 @@ def test_spec_survives_json() -> None:
 
 def test_hash_depends_on_every_field() -> None:
     one = spec()
-    for change in ({"epochs": 7}, {"width": 0.5}, {"method_version": 2}, {"scale": "lite"}):
+    for change in ({"epochs": 7}, {"width": 0.5}, {"method_version": 9}, {"scale": "lite"}):
         assert one.model_copy(update=change).hash != one.hash
 
 
@@ -119,6 +123,25 @@ def test_override_changes_the_spec_of_its_method_only() -> None:
     changed = grid(overrides={"simclr": {"temperature": 0.2}})
     assert changed.spec("simclr", "digits_m").hyper["temperature"] == 0.2
     assert changed.spec("cmc", "digits_m") == grid().spec("cmc", "digits_m")
+
+
+@pytest.mark.parametrize(
+    "method", [name for name, kind in registered_methods().items() if kind.presets]
+)
+def test_a_recipe_of_a_method_is_the_same_at_every_scale(method: str) -> None:
+    recipes = []
+    for scale in ("smoke", "lite", "full"):
+        made = grid(scale=scale)
+        spec = made.spec(method, next(iter(made.scale.datasets)), preset="own")
+        recipes.append({key: getattr(spec, key) for key in ("augmentation", "optimizer", "hyper")})
+    assert recipes[0] == recipes[1] == recipes[2]
+
+
+def test_a_user_may_ask_for_a_methods_own_recipe_and_change_it() -> None:
+    changed = grid(overrides={"simclr": {"preset": "own", "batch_size": 32}})
+    asked = changed.spec("simclr", "digits_m")
+    assert asked == grid().spec("simclr", "digits_m", preset="own", batch_size=32)
+    assert grid().spec("simclr", "digits_m", preset="metaug") == grid().spec("simclr", "digits_m")
 
 
 def test_setting_names_what_differs_from_the_default() -> None:

@@ -220,6 +220,19 @@ def test_key_network_learns_by_momentum_alone():
     assert built.key_encoder.training
 
 
+@pytest.mark.parametrize(
+    ("recipe", "groups"),
+    [
+        ("crop+hflip+rotate+jitter", (("rotate",), ("jitter",))),
+        ("rotate+jitter", (("rotate",), ("jitter",))),
+        ("crop+hflip", (("crop",), ("hflip",))),
+        ("crop", (("crop",),)),
+    ],
+)
+def test_crop_and_flip_are_left_out_only_where_there_is_nothing_else(recipe, groups):
+    assert set(left_out_groups(None, recipe)) == set(groups)
+
+
 @pytest.mark.parametrize(("backbone", "last"), [("alexnet", "fc"), ("resnet18", "pool")])
 def test_looc_plus_plus_is_a_further_readout(backbone, last):
     built = method(backbone).eval()
@@ -239,6 +252,7 @@ def test_looc_plus_plus_is_a_further_readout(backbone, last):
         ({"left_out": "rotate"}, "left_out names 'rotate'"),
         ({"augmentation": "crop+jitter", "left_out": "crop,jitter+grey"}, "'grey'"),
         ({"left_out": ""}, "left_out"),
+        ({"augmentation": "crop+jitter", "left_out": "jitter,jitter"}, "a group twice"),
         ({"queue_size": 30}, "queue_size"),
         ({"views": ("l", "ab")}, "view"),
     ],

@@ -171,5 +171,5 @@ def test_contradictory_specs_are_refused(make_spec, changes, message):
 
 
 def test_its_own_recipe_is_a_valid_spec(make_spec):
-    spec = make_spec("moco", "resnet18", preset="own", queue_size=4096)
+    spec = make_spec("moco", "resnet18", preset="own")
     assert (spec.learning_rate, spec.batch_size, spec.hyper["temperature"]) == (0.06, 128, 0.1)

@@ -153,5 +153,5 @@ def test_contradictory_specs_are_refused(make_spec, changes, message):
 
 
 def test_its_own_recipe_is_a_valid_spec(make_spec):
-    spec = make_spec("nnclr", "resnet18", preset="own", queue_size=4096)
+    spec = make_spec("nnclr", "resnet18", preset="own")
     assert (spec.hyper["temperature"], spec.hyper["projector_layers"]) == (0.5, 2)

@@ -43,5 +43,6 @@ def test_what_swav_refuses_is_refused(make_spec):
         make_spec("swav_hard", queue_size=20)
 
 
-def test_its_own_recipe_is_a_valid_spec(make_spec):
-    assert make_spec("swav_hard", "resnet18", preset="own").hyper["hard_beta"] == 1.0
+def test_nobody_published_a_recipe_of_it(make_spec):
+    with pytest.raises(UserError, match="swav_hard has no preset 'own'"):
+        make_spec("swav_hard", "resnet18", preset="own")
