@@ -1,12 +1,13 @@
 """Extra 2: do the paper's text and its code give the same result, and what makes the difference?"""
 
+from collections.abc import Iterable
 from typing import Any
 
 import pandas as pd
 
 from metaug.algorithm import VARIANTS
 from metaug.config import Grid
-from metaug.paper.cells import Value, dataset_of, rows_of, scale_of, settings_by
+from metaug.paper.cells import dataset_of, rows_of, scale_of
 from metaug.paper.variants import COLUMNS, DIFFERENCE_NOTE, OWN_QUESTION, accuracy_cells
 from metaug.reporting.names import dataset_name
 from metaug.reporting.tables import Row, Table
@@ -53,10 +54,12 @@ def value_of(variant: str, switch: str) -> Any:
 
 
 def trials(grid: Grid) -> list[TrialSpec]:
-    """Both variants, and the published one with one switch at a time."""
-    changes: list[dict[str, Any]] = [{}, {"variant": "released"}]
+    """Both variants, and the published one with one switch at a time. The variant is always named:
+    a user's overrides may have made the other one the default."""
+    text = {"variant": "published", "views": VIEWS["published"]}
+    changes: list[dict[str, Any]] = [text, {"variant": "released", "views": VIEWS["released"]}]
     for switch in grid.values("extra2.switches", tuple(SWITCHES)):
-        changes.append({switch: value_of("released", switch)})
+        changes.append({**text, switch: value_of("released", switch)})
     return [
         grid.spec(method, dataset, **change)
         for dataset in grid.datasets(DATASET)
@@ -69,16 +72,7 @@ def render(frame: pd.DataFrame) -> Table:
     """Accuracy and difference from the published variant; of the switches, those that were run."""
     dataset = dataset_of(frame, DATASET)
     rows = rows_of(frame, method="metaug", dataset=dataset, backbone="alexnet", probe="conv")
-    defaults = settings_by(rows, {})
-    settings = {"published": defaults[()]} if defaults else {}
-    for text in rows["setting"].unique():
-        if "variant=released" in text.split(";") and "features=" not in text:
-            settings["released"] = text
-    for switch in SWITCHES:
-        text, code = (_as_found(value_of(variant, switch)) for variant in VARIANTS)
-        found = settings_by(rows, {switch: text})
-        if (code,) in found:
-            settings[switch] = found[code,]
+    settings = _settings(rows["setting"].unique())
     labels = {"published": "the paper's text", "released": "the released code"} | SWITCHES
     shown = settings.keys() | {"published", "released"} if settings else labels.keys()
     return Table(
@@ -96,10 +90,22 @@ def render(frame: pd.DataFrame) -> Table:
     )
 
 
-def _as_found(value: Any) -> Value:
-    """A value of the spec as `settings_by` reads it from the frame."""
-    if isinstance(value, tuple):
-        return "|".join(value)
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        return str(value)
-    return float(value)
+def _settings(texts: Iterable[str]) -> dict[str, str]:
+    """The setting of each row that was run, by the row's name.
+
+    A setting names what differs from the default, which is the published variant unless the user
+    overrides it. What the other variant's setting names are the switches; beside the published
+    default a switch is named alone, beside the released one all the others are.
+    """
+    found = {frozenset(text.split(";")) - {""}: text for text in texts if "features=" not in text}
+    overridden = any("variant=published" in parts for parts in found)
+    default, other = ("released", "published") if overridden else ("published", "released")
+    wanted = {default: frozenset[str]()}
+    if whole := max(
+        (parts for parts in found if f"variant={other}" in parts), key=len, default=None
+    ):
+        wanted[other] = whole
+        for part in whole:
+            if (switch := part.partition("=")[0]) in SWITCHES:
+                wanted[switch] = whole - {part} if overridden else frozenset({part})
+    return {row: found[parts] for row, parts in wanted.items() if parts in found}

@@ -1,8 +1,18 @@
+import pandas as pd
 import pytest
 
 from metaug.algorithm import VARIANTS
 from metaug.paper import extra2, extra4
-from tests.paper.synthetic import NOTHING, check_cell, frame_of, mean_of, plan_of, specs_of
+from metaug.reporting.aggregate import COLUMNS
+from tests.paper.synthetic import (
+    NOTHING,
+    check_cell,
+    frame_of,
+    mean_of,
+    plan_of,
+    run_cells,
+    specs_of,
+)
 
 LEFT_OUT = {"margin_originals", "mag_probe_mode"}
 """Without effect alone; a footnote says why."""
@@ -44,6 +54,25 @@ def test_a_smaller_scale_has_fewer_rows():
     switches = plan_of("smoke").grid.values("extra2.switches", ("",))
     assert set(rows) == {"published", "released", *switches}
     assert len(extra2.render(NOTHING).rows) == 2 + len(extra2.SWITCHES)
+
+
+def test_a_user_whose_default_is_the_code_still_gets_both_rows_right():
+    plan = plan_of.__wrapped__("smoke", overrides={"metaug": {"variant": "released"}})
+    (dataset,) = plan.grid.datasets("cifar10")
+    rows = [
+        {
+            **dict.fromkeys(COLUMNS, ""),
+            **{"scale": "smoke", "spec": spec.hash, "method": "metaug", "dataset": dataset},
+            **{"backbone": "alexnet", "probe": "conv", "metric": "top1"},
+            **{"setting": plan.setting(spec), "trial": 0, "seed": 1000, "value": mean_of(spec, "")},
+        }
+        for spec in extra2.trials(plan.grid)
+    ]
+    table = extra2.render(pd.DataFrame(rows))
+    for variant in VARIANTS:
+        spec = plan.grid.spec("metaug", dataset, variant=variant, views=extra2.VIEWS[variant])
+        assert table.cells[variant, "conv"].ours.mean == mean_of(spec, "")
+    assert {row for row, _ in run_cells(table)} >= {"published", "released", "loss", "prefix"}
 
 
 def test_alternating_updates_are_trained_once_for_both_extras():
