@@ -34,6 +34,7 @@ from metaug.paper import (
     table6,
 )
 from metaug.paper.cells import Value, scale_of, settings_by
+from metaug.reporting.aggregate import validate_frame
 from metaug.reporting.claims import (
     CellKey,
     Claim,
@@ -85,7 +86,12 @@ def trials(grid: Grid) -> list[TrialSpec]:
 
 
 def decide(frame: pd.DataFrame) -> list[Outcome]:
-    """Every claim, decided from the tidy frame."""
+    """Every claim, decided from the tidy frame.
+
+    Raises:
+        UserError: the frame is not a tidy frame (`validate_frame`); names the column or the row.
+    """
+    validate_frame(frame)
     results = Results(frame[frame["metric"].isin(METRICS)])
     return [decide_claim(claim, results) for claim in CLAIMS]
 
@@ -331,16 +337,22 @@ def attenuated_weights_help(results: Results) -> list[Part]:
 def larger_batches_help(results: Results) -> list[Part]:
     """Each method is greater at the largest batch than at the smallest; `metaug` is greater than
     every other method at every batch size; `metaug_oucl` minus the mean of the others (those
-    without its loss: not `metaug`, choice) is greater at the smallest batch."""
+    without its loss: not `metaug`, choice) is greater at the smallest batch.
+
+    A smaller scale may leave others out: they have one batch size, that of other artefacts. What
+    has none is missing."""
     (dataset,) = _datasets(results, figure4.DATASET)
     column = Column(dataset, "fc")
     defaults: dict[str, Value] = {"batch_size": figure4.DEFAULT_BATCH_SIZE}
     found = {m: column.found(results, m, defaults) for m in figure4.METHODS}
-    if _reduced(results):  # a scale may leave methods out; at one size they belong to other figures
-        found = {m: cells for m, cells in found.items() if len(cells) > 1} or found
-    sizes = _values(results, {size for (size,) in found["metaug"]}, figure4.BATCH_SIZES)
+    ours = ("metaug_oucl", "metaug")
+    others = [m for m in figure4.METHODS if m not in ours]
+    if _reduced(results):
+        others = [m for m in others if len(found[m]) != 1] or others
+    methods = [*others, *ours]
+    run = {size for cells in found.values() for (size,) in cells}
+    sizes = _values(results, run, figure4.BATCH_SIZES)
     smallest, largest = sizes[0], sizes[-1]
-    others = [m for m in found if m not in ("metaug", "metaug_oucl")]
     lead = {
         size: found["metaug_oucl"][size,] - mean_of([found[m][size,] for m in others])
         for size in (smallest, largest)
@@ -354,7 +366,7 @@ def larger_batches_help(results: Results) -> list[Part]:
                         found[m][largest,],
                         found[m][smallest,],
                     )
-                    for m in found
+                    for m in methods
                 ),
                 *(
                     Statement(
@@ -362,7 +374,7 @@ def larger_batches_help(results: Results) -> list[Part]:
                         found["metaug"][size,],
                         found[m][size,],
                     )
-                    for m in found
+                    for m in methods
                     if m != "metaug"
                     for size in sizes
                 ),

@@ -16,6 +16,7 @@ import numpy as np
 import pandas as pd
 
 from metaug.errors import UserError
+from metaug.reporting.aggregate import COLUMNS
 from metaug.reporting.statistics import (
     NAN,
     Judgement,
@@ -86,7 +87,7 @@ class Quantity:
 
 
 def mean_of(quantities: Sequence[Quantity]) -> Quantity:
-    """The mean of quantities, trial by trial."""
+    """The mean of quantities, at least one, trial by trial."""
     share = 1 / len(quantities)
     return Quantity(tuple((share * w, key) for q in quantities for w, key in q.terms))
 
@@ -114,8 +115,9 @@ class Finding:
     """A statement and what the trials say to it.
 
     `effect` is the mean of greater − lesser over `n` common trials, `low` and `high` its 95 %
-    t-interval; `p` is the p-value, after Holm inside the claim, of the test for the statement, or
-    for its opposite where that is the verdict; nan where nothing was tested.
+    t-interval, `effect_size` Cohen's d_z (infinite where all differences are equal); `p` is the
+    p-value, after Holm inside the claim, of the test for the statement, or for its opposite where
+    that is the verdict. p and effect size are nan where nothing was tested.
     `verdict`: holds | reversed | undecided | not run.
     """
 
@@ -127,6 +129,7 @@ class Finding:
     p: float
     n: int
     verdict: str
+    effect_size: float = NAN
 
 
 @dataclass(frozen=True)
@@ -164,6 +167,21 @@ class Claim:
     statement: str
     parts: Callable[[Results], list[Part]]
 
+    @property
+    def comparisons(self) -> tuple[Statement | Finding, ...]:
+        """What the claim compares in the paper.
+
+        Only a smaller scale, told by its results, asks for less; so it is what a claim asks for
+        before there are any.
+        """
+        parts = self.parts(Results(pd.DataFrame(columns=COLUMNS)))
+        return (*_statements(parts), *_rules(parts))
+
+    @property
+    def cells(self) -> tuple[CellKey, ...]:
+        """The distinct cells that it rests on in the paper."""
+        return _cells(self.comparisons)
+
 
 @dataclass(frozen=True)
 class Outcome:
@@ -180,7 +198,8 @@ class Outcome:
 
     @property
     def made(self) -> int:
-        """How many comparisons could be made, of `len(findings)`."""
+        """How many comparisons could be made: of `len(findings)` that the scale asks for, which
+        may be fewer than the paper's (`claim.comparisons`)."""
         return len(self.findings) - self.count("not run")
 
     def count(self, verdict: str) -> int:
@@ -189,7 +208,7 @@ class Outcome:
     @property
     def cells(self) -> tuple[CellKey, ...]:
         """The distinct cells that the claim rests on."""
-        return tuple(dict.fromkeys(key for finding in self.findings for key in finding.cells))
+        return _cells(self.findings)
 
 
 def decide_claim(claim: Claim, results: Results) -> Outcome:
@@ -199,7 +218,7 @@ def decide_claim(claim: Claim, results: Results) -> Outcome:
     reproduced. That is `claim_verdict` one level up.
     """
     parts = claim.parts(results)
-    statements = list(dict.fromkeys(s for part in parts for s in part.statements))
+    statements = _statements(parts)
     comparisons = [
         paired_comparison(s.greater.values(results), s.lesser.values(results)) for s in statements
     ]
@@ -213,8 +232,20 @@ def decide_claim(claim: Claim, results: Results) -> Outcome:
     verdict = next(v for v in order if v in verdicts)
     pick = min if verdict == "contradicted" else max
     deciding = pick((finding for v, finding in decided if v == verdict), key=_p)
-    findings = (*found.values(), *(rule for part in parts for rule in part.rules))
-    return Outcome(claim, verdict, tuple(findings), deciding)
+    return Outcome(claim, verdict, (*found.values(), *_rules(parts)), deciding)
+
+
+def _statements(parts: Iterable[Part]) -> list[Statement]:
+    """The distinct statements: two parts may share one, which is tested once."""
+    return list(dict.fromkeys(s for part in parts for s in part.statements))
+
+
+def _cells(comparisons: Iterable[Statement | Finding]) -> tuple[CellKey, ...]:
+    return tuple(dict.fromkeys(key for comparison in comparisons for key in comparison.cells))
+
+
+def _rules(parts: Iterable[Part]) -> list[Finding]:
+    return [rule for part in parts for rule in part.rules]
 
 
 def _finding(statement: Statement, judgement: Judgement) -> Finding:
@@ -233,6 +264,7 @@ def _finding(statement: Statement, judgement: Judgement) -> Finding:
         p,
         comparison.n,
         verdict,
+        comparison.effect_size,
     )
 
 

@@ -9,11 +9,11 @@ DASH = "—"
 
 
 def signed(value: float) -> str:
-    """A difference with its sign, two decimals from 1 on and three below: +1.25, −0.041."""
+    """A difference with its sign, two decimals from 1 on and three below: +1.25, −0.041, +∞."""
     if math.isnan(value):
         return DASH
     text = f"{value:+.2f}" if abs(value) >= 1 else f"{value:+.3f}"
-    return text.replace("-", "−")
+    return text.replace("-", "−").replace("inf", "∞")
 
 
 def interval(low: float, high: float) -> str:

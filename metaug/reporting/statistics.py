@@ -1,4 +1,5 @@
-"""Intervals, paired comparisons and the verdict on a claim. Every test is scipy's.
+"""Intervals, paired comparisons and the verdict on a claim. Every test is scipy's; Holm's
+correction of their p-values, which scipy does not have, is ours.
 
 The rules are those of the project's list of claims: Student-t intervals over trials, differences
 paired by trial, one-sided paired t-tests, Holm's correction inside one claim.
@@ -58,22 +59,6 @@ class Judgement:
     verdict: str
 
 
-@dataclass(frozen=True)
-class Decision:
-    """What follows for a claim, and from what.
-
-    `verdict`: reproduced | contradicted | inconclusive | not run.
-    """
-
-    verdict: str
-    judgements: tuple[Judgement, ...]
-
-    @property
-    def made(self) -> int:
-        """How many of the claim's comparisons could be made."""
-        return sum(judgement.verdict != "not run" for judgement in self.judgements)
-
-
 def t_interval(values: Iterable[float], level: float = 0.95) -> Interval:
     """Student-t interval of the mean of independent trials: t_{(1+level)/2, n−1} · s / √n.
 
@@ -131,6 +116,8 @@ def holm(p_values: Iterable[float]) -> np.ndarray:
 
     Rejecting where they are below α keeps the chance of any false rejection below α, whatever the
     dependence between the tests. nan (a test that was not made) stays nan and does not count.
+    It is ours because no library that we depend on has it: scipy.stats corrects for false
+    discoveries alone. The tests check it against the closed test that it is a short cut for.
     """
     p = np.asarray(list(p_values), dtype=np.float64)
     order = np.argsort(p)[: np.count_nonzero(~np.isnan(p))]  # argsort puts nan last
@@ -186,14 +173,3 @@ def claim_verdict(verdicts: Sequence[str], share: float = 1.0) -> str:
     if "not run" in verdicts:
         return "not run"
     return "inconclusive"
-
-
-def decide(comparisons: Sequence[Comparison], share: float = 1.0, level: float = 0.05) -> Decision:
-    """Decide a claim: judge its comparisons, then see whether `share` of them hold.
-
-    With share 1, "reproduced" has a chance of at most `level` unless every comparison is truly
-    greater, and "contradicted" a chance of at most `level` unless one is truly less.
-    A claim of several parts: `judge` all its comparisons at once, `claim_verdict` for each part.
-    """
-    judgements = judge(comparisons, level)
-    return Decision(claim_verdict([item.verdict for item in judgements], share), judgements)

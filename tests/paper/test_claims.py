@@ -4,7 +4,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from metaug.errors import UserError
 from metaug.paper.claims import CLAIMS, METRICS, decide
+from metaug.plan import Plan
 from metaug.reporting.aggregate import COLUMNS
 from metaug.reporting.claims import Results, decide_claim
 from tests.paper.synthetic import published_as_results
@@ -60,11 +62,12 @@ def mirrored_outcomes(full_plan, make_results):
 
 @pytest.fixture(scope="module")
 def noisy_outcomes(full_plan, make_results):
-    """Two trials at mean ± d, with another d of up to 40 points for every cell."""
+    """Two trials at mean ± d, with another d for every cell, of up to all that its range allows."""
     frame = make_results(full_plan, noise=0, trials=2)
     cell = frame.groupby(["spec", "probe", "setting", "metric"]).ngroup()
-    distance = np.random.default_rng(0).uniform(-40, 40, cell.max() + 1)[cell]
-    distance = np.where(frame["metric"] == "mean_similarity", distance / 100, distance)
+    top = np.where(frame["metric"] == "mean_similarity", 1.0, 100.0)
+    room = np.minimum(frame["value"], top - frame["value"])
+    distance = room * np.random.default_rng(0).uniform(-1, 1, cell.max() + 1)[cell]
     frame["value"] += distance * frame["trial"].map({0: -1, 1: 1})
     return outcomes_of(frame)
 
@@ -90,6 +93,7 @@ def test_a_true_claim_is_reproduced(true_outcomes, name):
     assert outcome.deciding.verdict == "holds"
     assert outcome.deciding.effect > 0
     assert outcome.deciding.n == 4
+    assert outcome.deciding.effect_size > 1
 
 
 @pytest.mark.parametrize("name", [name for name in IDS if name != "C15"])
@@ -224,6 +228,7 @@ def test_a_range_counts_from_three_half_widths_on(full_plan, make_results, half_
     assert beta.verdict == verdict
     assert beta.effect == pytest.approx(3.0 - 3 * half_width, abs=0.001)
     assert (delta.effect, delta.verdict) == (pytest.approx(-3 * half_width, abs=0.001), "undecided")
+    assert math.isnan(beta.p) and math.isnan(beta.effect_size)  # a rule, no test
 
 
 def test_every_claim_says_what_it_rests_on(true_outcomes):
@@ -233,6 +238,90 @@ def test_every_claim_says_what_it_rests_on(true_outcomes):
     assert len(true_outcomes["C2"].cells) == 16
     # β, δ and γ run over eight values each; β and δ have one cell in common
     assert len(true_outcomes["C15"].cells) == 8 + 7 + 8
+
+
+@pytest.mark.parametrize(
+    ("methods", "decided"),
+    [
+        (["random"], []),
+        (["random", "simclr"], []),
+        (["simclr", "byol", "cmc"], []),
+        (["metaug_oucl", "simclr"], ["C11"]),
+        (["metaug"], ["C8", "C10", "C13", "C14"]),
+        (["metaug", "simclr"], ["C8", "C10", "C13", "C14"]),
+        (["metaug", "looc"], ["C7", "C8", "C10", "C13", "C14"]),
+        (["metaug", "metaug_oucl"], ["C2", "C8", "C10", "C11", "C13", "C14", "C15"]),
+        (["metaug", "metaug_oucl", "dacl"], ["C2", "C8", "C10", "C11", "C13", "C14", "C15"]),
+    ],
+)
+@pytest.mark.parametrize("scale", ["smoke", "lite"])
+def test_what_needs_a_method_that_the_user_left_out_is_not_run(
+    request, make_results, scale, methods, decided
+):
+    plan = request.getfixturevalue(f"{scale}_plan")
+    plan = Plan(plan.config.model_copy(update={"methods": methods}), plan.scale)
+    outcomes = outcomes_of(make_results(plan, trials=3, noise=0.01))
+    if scale == "lite":
+        decided = [name for name in decided if name != "C2"]  # no STL-10
+    assert [name for name, o in outcomes.items() if o.verdict != "not run"] == decided
+    assert all(outcomes[name].verdict == "reproduced" for name in decided)
+    for name in set(IDS) - set(decided):
+        assert outcomes[name].made < len(outcomes[name].findings)
+
+
+def test_a_method_that_the_user_left_out_stays_among_the_missing(smoke_plan, make_results):
+    frame = make_results(smoke_plan, "table1", "figure4", trials=3, noise=0.01)
+    whole = outcome_of("C12", frame)
+    rest = outcome_of("C12", frame[frame["method"] != "metaug"])
+    assert (whole.made, len(whole.findings)) == (5 + 4 * 2 + 1, 5 + 4 * 2 + 1)
+    assert (rest.made, len(rest.findings)) == (4 + 1, 5 + 4 * 2 + 1)
+
+
+def test_no_method_to_lead_over_leaves_the_lead_open(smoke_plan, make_results):
+    """As with `figure4.methods: [metaug_oucl, metaug]` in a scale: the others are Table 1's."""
+    frame = make_results(smoke_plan, "table1", "figure4", trials=3, noise=0.01)
+    ours = frame["method"].isin(["metaug", "metaug_oucl"])
+    outcome = outcome_of("C12", frame[ours | ~frame["setting"].str.contains("batch_size")])
+    assert outcome.findings[-1].verdict == outcome.verdict == "not run"
+
+
+@pytest.mark.parametrize("scale", ["smoke", "lite", "full"])
+def test_a_claim_knows_how_many_comparisons_the_paper_has(request, make_results, scale):
+    frame = make_results(request.getfixturevalue(f"{scale}_plan"), trials=2)
+    outcomes = outcomes_of(frame)
+    assert {name: len(o.claim.comparisons) for name, o in outcomes.items()} == COMPARISONS
+    asked = {name: len(outcome.findings) for name, outcome in outcomes.items()}
+    fewer = {
+        "smoke": {"C1", "C2", "C3", "C4", "C6", "C8", "C11", "C12", "C14"},
+        "lite": {"C8", "C11", "C12", "C14"},
+        "full": set(),
+    }
+    assert {name for name in IDS if asked[name] < COMPARISONS[name]} == fewer[scale]
+    cells = {name for name, o in outcomes.items() if len(o.cells) < len(o.claim.cells)}
+    assert cells == fewer[scale] | ({"C15"} if scale != "full" else set())  # two ranges, of fewer
+
+
+BAD_ROWS = {
+    "repeats the trial of an earlier row": lambda f: f.iloc[[0, 1, 1]],
+    "value that is not a finite number": lambda f: f.assign(value=[50.0, 50.0, math.nan]),
+    "accuracy outside 0 to 100": lambda f: f.assign(value=[50.0, 50.0, 150.0]),
+    "of another scale than row 1": lambda f: f.assign(scale=["lite", "lite", "full"]),
+    "no method": lambda f: f.assign(method=["cmc", "cmc", None]),
+}
+
+
+@pytest.mark.parametrize("message", BAD_ROWS)
+def test_a_bad_row_is_refused_by_name(smoke_plan, make_results, message):
+    frame = make_results(smoke_plan, "table1", trials=3)[:3]
+    with pytest.raises(UserError, match=f"^row 3 of the results .*{message}"):
+        decide(BAD_ROWS[message](frame))
+
+
+@pytest.mark.parametrize("column", COLUMNS)
+def test_a_missing_column_is_refused_by_name(smoke_plan, make_results, column):
+    frame = make_results(smoke_plan, "table1", trials=2)
+    with pytest.raises(UserError, match=f"no column '{column}'"):
+        decide(frame.drop(columns=column))
 
 
 def test_the_whole_verdict_at_smoke_rests_on_the_stand_in(smoke_plan, make_results):

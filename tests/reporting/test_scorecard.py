@@ -5,31 +5,57 @@ from html.parser import HTMLParser
 import pandas as pd
 import pytest
 
-from metaug.reporting.claims import CellKey, Claim, Finding, Outcome
-from metaug.reporting.scorecard import as_frame, html_scorecard, tally, write_scorecard
+from metaug.reporting.claims import (
+    CellKey,
+    Claim,
+    Finding,
+    Outcome,
+    Quantity,
+    Statement,
+    all_hold,
+)
+from metaug.reporting.scorecard import (
+    RULES,
+    as_frame,
+    html_scorecard,
+    tally,
+    write_scorecard,
+)
 
 NAN = float("nan")
 OURS = CellKey("metaug", "cifar10", "alexnet", "conv", "", "top1")
 OTHER = CellKey("cmc", "cifar10", "alexnet", "conv", "views=l|ab", "top1")
 
 
-def finding(verdict: str, effect: float = 1.25, p: float = 0.012, n: int = 3) -> Finding:
+def finding(
+    verdict: str, effect: float = 1.25, p: float = 0.012, n: int = 3, size: float = 3.14
+) -> Finding:
     half = 0.5 if n > 1 else NAN
-    return Finding(
-        "metaug > cmc <conv>", (OURS, OTHER), effect, effect - half, effect + half, p, n, verdict
+    low, high = effect - half, effect + half
+    return Finding("metaug > cmc <conv>", (OURS, OTHER), effect, low, high, p, n, verdict, size)
+
+
+def outcome(
+    number: int,
+    verdict: str,
+    *findings: Finding,
+    paper: int | None = None,
+    others: tuple[CellKey, ...] = (OTHER,),
+) -> Outcome:
+    """An outcome; the paper has as many comparisons on the same cells, unless told otherwise."""
+    ours, other = (Quantity(tuple((1.0, key) for key in keys)) for keys in ((OURS,), others))
+    part = all_hold(Statement(str(i), ours, other) for i in range(paper or len(findings)))
+    claim = Claim(
+        f"C{number}", f"Table {number}", f"Claim | number {number}.", lambda results: [part]
     )
-
-
-def outcome(number: int, verdict: str, *findings: Finding) -> Outcome:
-    claim = Claim(f"C{number}", f"Table {number}", f"Claim | number {number}.", lambda results: [])
     return Outcome(claim, verdict, findings, findings[0])
 
 
 OUTCOMES = [
     outcome(1, "reproduced", finding("holds"), finding("holds", 2.0, 0.0004)),
-    outcome(2, "contradicted", finding("reversed", -0.75, 0.02), finding("holds")),
+    outcome(2, "contradicted", finding("reversed", -0.75, 0.02, size=-2.72), finding("holds")),
     outcome(3, "inconclusive", finding("undecided", 0.1, 0.4)),
-    outcome(4, "not run", finding("not run", NAN, NAN, 0), finding("holds")),
+    outcome(4, "not run", finding("not run", NAN, NAN, 0, NAN), finding("holds")),
 ]
 
 
@@ -59,16 +85,52 @@ def test_csv_has_one_row_for_each_claim(tmp_path):
     assert list(table.index) == ["C1", "C2", "C3", "C4"]
     assert list(table["verdict"]) == ["reproduced", "contradicted", "inconclusive", "not run"]
     row = table.loc["C1"]
-    assert (row["effect"], row["ci95_low"], row["ci95_high"], row["p"], row["n"]) == (
-        1.25,
-        0.75,
-        1.75,
-        0.012,
-        3,
-    )
-    assert (table.loc["C4", "made"], table.loc["C4", "possible"]) == (1, 2)
+    numbers = ["effect", "ci95_low", "ci95_high", "effect_size", "p", "n"]
+    assert list(row[numbers]) == [1.25, 0.75, 1.75, 3.14, 0.012, 3]
+    assert list(table.loc["C4", ["made", "possible", "paper"]]) == [1, 2, 2]
     assert math.isnan(table.loc["C4", "effect"])
+    assert math.isnan(table.loc["C4", "effect_size"])
     assert (table.loc["C2", "holds"], table.loc["C2", "reversed"]) == (1, 1)
+
+
+def test_every_comparison_of_every_claim_has_a_row(tmp_path):
+    write_scorecard(OUTCOMES, "lite", tmp_path / "scorecard")
+    table = pd.read_csv(tmp_path / "scorecard_comparisons.csv", keep_default_na=False)
+    assert list(table["id"]) == ["C1", "C1", "C2", "C2", "C3", "C4", "C4"]
+    assert list(table["verdict"]) == [f.verdict for o in OUTCOMES for f in o.findings]
+    assert set(table["comparison"]) == {"metaug > cmc <conv>"}
+    assert set(table["scale"]) == {"lite"}
+    assert list(table["effect_size"]) == ["3.14", "3.14", "-2.72", "3.14", "3.14", "", "3.14"]
+    assert list(table.loc[1, ["effect", "p", "n"]]) == ["2.0", "0.0004", 3]
+
+
+def test_a_reduced_check_is_not_taken_for_the_whole(tmp_path):
+    reduced = outcome(12, "reproduced", *[finding("holds")] * 11, paper=44)
+    write_scorecard([reduced], "lite", tmp_path / "scorecard")
+    wanted = "11 of 11 made, reduced from the paper’s 44"
+    assert wanted in (tmp_path / "scorecard.md").read_text()
+    assert wanted in text_of((tmp_path / "scorecard.html").read_text())
+    row = pd.read_csv(tmp_path / "scorecard.csv").loc[0]
+    assert list(row[["made", "possible", "paper", "paper_cells"]]) == [11, 11, 44, 2]
+    assert "reduced from" not in text_of(html_scorecard(OUTCOMES, "full"))
+
+
+def test_nor_is_one_that_runs_over_fewer_cells():
+    three = (OTHER, OTHER._replace(method="byol"), OTHER._replace(method="simclr"))
+    reduced = outcome(15, "reproduced", finding("holds"), others=three)
+    page = text_of(html_scorecard([reduced], "lite"))
+    assert "1 of 1 made, on 2 cells, reduced from the paper’s 4" in page
+
+
+def test_readings_of_the_rules_are_stated(tmp_path):
+    write_scorecard(OUTCOMES, "full", tmp_path / "scorecard")
+    markdown = (tmp_path / "scorecard.md").read_text()
+    page = text_of((tmp_path / "scorecard.html").read_text())
+    for rule in RULES:
+        assert rule in markdown
+        assert rule in page
+    readings = ("a tie is inconclusive", "outranks a missing", "two families", "never reversed")
+    assert all(reading in page for reading in readings)
 
 
 def test_every_claim_names_the_cells_it_rests_on():
@@ -76,11 +138,12 @@ def test_every_claim_names_the_cells_it_rests_on():
     assert set(as_frame(OUTCOMES, "full")["cells"]) == {cells}
 
 
-def test_all_formats_say_verdict_effect_and_p(tmp_path):
+def test_all_formats_say_verdict_effect_its_size_and_p(tmp_path):
     write_scorecard(OUTCOMES, "full", tmp_path / "scorecard")
     markdown = (tmp_path / "scorecard.md").read_text()
     page = text_of((tmp_path / "scorecard.html").read_text())
-    for wanted in ("reproduced", "contradicted", "inconclusive", "not run", "+1.25", "−0.750"):
+    numbers = ("+1.25", "−0.750", "+3.14", "−2.72")
+    for wanted in ("reproduced", "contradicted", "inconclusive", "not run", *numbers):
         assert wanted in markdown
         assert wanted in page
     assert "0.012" in page
@@ -106,7 +169,7 @@ def test_special_characters_cannot_break_the_page_or_the_table(tmp_path):
     ]
     assert len(rows) == 4
     unescaped = [row.replace("\\|", "").count("|") for row in rows]
-    assert unescaped == [10] * 4  # nine columns
+    assert unescaped == [11] * 4  # ten columns
 
 
 def test_a_missing_comparison_is_called_missing():
@@ -135,11 +198,18 @@ def test_nan_is_never_shown(tmp_path):
     assert "nan" not in (tmp_path / "scorecard.md").read_text().lower().split()
 
 
+def test_an_infinite_effect_size_is_a_sign_and_infinity():
+    certain = outcome(1, "reproduced", finding("holds", size=math.inf))
+    page = text_of(html_scorecard([certain], "full"))
+    assert "+∞" in page
+    assert "inf" not in page.split()
+
+
 def test_equal_outcomes_give_equal_bytes(tmp_path):
     for name in ("a", "b"):
         write_scorecard(OUTCOMES, "full", tmp_path / name)
-    for ending in (".csv", ".md", ".html"):
-        a, b = ((tmp_path / name).with_suffix(ending).read_bytes() for name in ("a", "b"))
+    for ending in (".csv", "_comparisons.csv", ".md", ".html"):
+        a, b = ((tmp_path / f"{name}{ending}").read_bytes() for name in ("a", "b"))
         assert a == b
 
 

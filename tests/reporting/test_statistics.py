@@ -6,10 +6,20 @@ import pandas as pd
 import pytest
 from scipy import stats
 
+from metaug.reporting.claims import (
+    VERDICTS,
+    CellKey,
+    Claim,
+    Outcome,
+    Part,
+    Quantity,
+    Results,
+    Statement,
+    decide_claim,
+)
 from metaug.reporting.statistics import (
     Comparison,
     claim_verdict,
-    decide,
     holm,
     judge,
     paired_comparison,
@@ -102,31 +112,25 @@ def test_a_trial_given_twice_is_refused():
         paired_comparison(pd.Series([1.0, 2.0], index=[0, 0]), pd.Series([1.0]))
 
 
-def naive_holm(p_values: list[float]) -> list[float]:
-    """The smallest level at which the step-down procedure rejects, by its definition."""
-
-    def rejected(level: float) -> set[int]:
-        out: set[int] = set()
-        for step, i in enumerate(sorted(range(len(p_values)), key=lambda i: p_values[i])):
-            if p_values[i] > level / (len(p_values) - step) * (1 + 1e-12):
-                break
-            out.add(i)
-        return out
-
-    levels = sorted({p * k for p in p_values for k in range(1, len(p_values) + 1)} | {1.0})
-    return [
-        min(1.0, next((level for level in levels if i in rejected(level)), 1.0))
-        for i in range(len(p_values))
-    ]
+def closed_test(p_values: list[float]) -> list[float]:
+    """Adjusted p-values of the closed test with Bonferroni's: a hypothesis is rejected if every
+    intersection of hypotheses that it is in is. All 2^m − 1 are gone through."""
+    every = range(len(p_values))
+    subsets = [s for k in every for s in itertools.combinations(every, k + 1)]
+    joint = {s: min(1.0, len(s) * min(p_values[i] for i in s)) for s in subsets}
+    return [max(p for subset, p in joint.items() if i in subset) for i in every]
 
 
-def test_holm_is_the_step_down_procedure():
+def test_holm_is_the_closed_test_with_bonferroni():
     # the textbook example; R's p.adjust(c(.01, .04, .03, .005), "holm") prints the same
     assert holm([0.01, 0.04, 0.03, 0.005]) == pytest.approx([0.03, 0.06, 0.06, 0.02])
     rng = np.random.default_rng(0)
-    for size in range(1, 8):
-        p_values = list(rng.uniform(0, 0.4, size).round(3))
-        assert holm(p_values) == pytest.approx(naive_holm(p_values))
+    for size in range(1, 9):
+        for highest in (0.05, 0.4, 1.0):
+            p_values = list(rng.uniform(0, highest, size))
+            assert holm(p_values) == pytest.approx(closed_test(p_values))
+            ties = [p_values[0]] * 2 + p_values
+            assert holm(ties) == pytest.approx(closed_test(ties))
 
 
 def test_holm_leaves_out_tests_that_were_not_made():
@@ -151,28 +155,22 @@ def test_the_correction_can_undo_a_significant_comparison():
 
 
 @pytest.mark.parametrize(
-    ("p_values", "verdict"),
+    ("verdicts", "verdict"),
     [
-        ([0.001, 0.002, 0.003], "reproduced"),
-        ([0.001, 0.002, 0.300], "inconclusive"),
-        ([0.001, 0.002, 0.999], "contradicted"),
-        ([0.001, 0.300, 0.999], "contradicted"),
+        (["holds", "holds", "holds"], "reproduced"),
+        (["holds", "holds", "undecided"], "inconclusive"),
+        (["holds", "holds", "reversed"], "contradicted"),
+        (["holds", "undecided", "reversed"], "contradicted"),
+        (["holds", "not run", "holds"], "not run"),
+        ([], "not run"),
     ],
 )
-def test_claim_needs_all_and_falls_with_one(p_values, verdict):
-    assert decide([comparison(p) for p in p_values]).verdict == verdict
-
-
-def test_claim_with_a_missing_cell_is_not_run():
-    decision = decide([comparison(0.001), MISSING, comparison(0.002)])
-    assert decision.verdict == "not run"
-    assert decision.made == 2
-    assert [item.verdict for item in decision.judgements] == ["holds", "not run", "holds"]
-    assert decide([]).verdict == "not run"
+def test_claim_needs_all_and_falls_with_one(verdicts, verdict):
+    assert claim_verdict(verdicts) == verdict
 
 
 def test_a_counterexample_needs_no_further_cells():
-    assert decide([comparison(0.999), MISSING]).verdict == "contradicted"
+    assert claim_verdict(["reversed", "not run"]) == "contradicted"
 
 
 def test_missing_comparisons_do_not_cost_the_others_power():
@@ -199,47 +197,102 @@ def test_share_is_not_spoilt_by_rounding():
     assert claim_verdict(["holds"] * 3 + ["undecided"] * 7, share=0.1 + 0.2) == "reproduced"
 
 
-def simulated_verdicts(true_effects, n, claims=2000, seed=0) -> dict[str, float]:
-    """Rates of the verdicts on a claim "A beats B_1 ... B_m", with the true effects given.
+def cell(method: str) -> Quantity:
+    return Quantity(((1.0, CellKey(method, "cifar10", "alexnet", "conv", "", "top1")),))
 
-    Trials share their difficulty, and all comparisons share A; the noise of one training is 1.
+
+def beats(others: list[str], or_equal: bool = False) -> Claim:
+    """The claim that method "a" is better than each of the others."""
+    part = Part(tuple(Statement(f"a > {b}", cell("a"), cell(b), or_equal) for b in others))
+    return Claim("C1", "Table 1", "A is the best.", lambda results: [part])
+
+
+def decided(tidy, values: dict[str, list[float]], or_equal: bool = False) -> Outcome:
+    frame = pd.concat([tidy(accuracies, method=method) for method, accuracies in values.items()])
+    return decide_claim(beats([m for m in values if m != "a"], or_equal), Results(frame))
+
+
+def test_findings_carry_the_numbers_of_their_comparisons(tidy):
+    values = {"a": [80.0, 82.5, 81.0], "b": [79.5, 80.0, 80.0], "c": [81.5, 83.0, 80.8]}
+    for finding, b in zip(decided(tidy, values).findings, "bc", strict=True):
+        expected = paired_comparison(pd.Series(values["a"]), pd.Series(values[b]))
+        assert finding.effect_size == pytest.approx(expected.effect_size)
+        assert (finding.effect, finding.low, finding.high) == pytest.approx(
+            (expected.effect, expected.low, expected.high)
+        )
+
+
+def test_a_missing_comparison_has_no_effect_size(tidy):
+    outcome = decided(tidy, {"a": [80.0, 82.0], "b": [79.0], "c": [70.0, 71.0]})
+    assert [finding.verdict for finding in outcome.findings] == ["not run", "holds"]
+    assert math.isnan(outcome.findings[0].effect_size)
+    assert (outcome.verdict, outcome.made) == ("not run", 1)
+
+
+@pytest.mark.parametrize(
+    ("b", "verdict"),
+    [
+        ([69.0, 70.0, 71.0], "reproduced"),  # equal in every trial
+        ([69.1, 70.0, 70.9], "inconclusive"),  # equal on average
+        ([68.9, 69.9, 70.8], "reproduced"),
+        ([69.1, 70.1, 71.2], "contradicted"),
+    ],
+)
+def test_at_least_as_good_needs_a_significant_difference_or_equal_trials(tidy, b, verdict):
+    assert decided(tidy, {"a": [69.0, 70.0, 71.0], "b": b}, or_equal=True).verdict == verdict
+
+
+SIMULATED = 300
+SLACK = 3 * math.sqrt(0.05 * 0.95 / SIMULATED)
+"""Three standard errors of a rate of 5 %."""
+
+
+@pytest.fixture(name="rates")
+def rates_fixture(tidy):
+    """Rates of the verdicts on a claim "a beats b0 ... bm", by the true effects and trials.
+
+    Trials share their difficulty, and all comparisons share a; the noise of one training is 1.
     """
-    rng = np.random.default_rng(seed)
-    m = len(true_effects)
-    trial = rng.normal(70, 3, (claims, 1, n))
-    a = trial + rng.normal(0, 1, (claims, 1, n))
-    b = trial + rng.normal(0, 1, (claims, m, n)) - np.asarray(true_effects)[:, None]
-    greater = stats.ttest_rel(np.broadcast_to(a, b.shape), b, axis=-1, alternative="greater").pvalue
-    for i, j in [(0, 0), (1, m - 1), (2, m // 2)]:  # the arrays below stand for paired_comparison
-        result = paired_comparison(pd.Series(a[i, 0]), pd.Series(b[i, j]))
-        assert result.p_greater == pytest.approx(greater[i, j])
-        assert result.p_less == pytest.approx(1 - greater[i, j])
 
-    verdicts = [decide([comparison(p) for p in claim]).verdict for claim in greater]
-    return {verdict: verdicts.count(verdict) / claims for verdict in set(verdicts)}
+    def rates(true_effects: list[float], n: int) -> dict[str, float]:
+        rng = np.random.default_rng(0)
+        others = [f"b{i}" for i in range(len(true_effects))]
+        frame = pd.concat([tidy([0.0] * n, method=method) for method in ("a", *others)])
+        means = 70 - np.array([0.0, *true_effects])[:, None]
+        verdicts = []
+        for _ in range(SIMULATED):
+            values = means + rng.normal(0, 3, n) + rng.normal(0, 1, (len(means), n))
+            results = Results(frame.assign(value=values.ravel()))
+            verdicts.append(decide_claim(beats(others), results).verdict)
+        return {v: verdicts.count(v) / SIMULATED for v in VERDICTS}
 
-
-def test_claim_true_by_a_margin_is_reproduced():
-    assert simulated_verdicts([3.0] * 8, n=5).get("reproduced", 0) > 0.75
-    assert simulated_verdicts([3.0] * 8, n=20).get("reproduced", 0) > 0.99
+    return rates
 
 
-def test_claim_false_by_a_margin_is_contradicted():
-    rates = simulated_verdicts([3.0] * 7 + [-3.0], n=20)
-    assert rates.get("contradicted", 0) > 0.99
-    assert rates.get("reproduced", 0) == 0
-    assert simulated_verdicts([-3.0] * 8, n=5).get("contradicted", 0) > 0.9
+@pytest.mark.parametrize(("n", "margin", "rate"), [(3, 10, 0.95), (5, 3, 0.85), (20, 2, 0.98)])
+def test_claim_true_by_a_margin_is_reproduced(rates, n, margin, rate):
+    found = rates([margin] * 4, n)
+    assert found["reproduced"] > rate
+    assert found["contradicted"] == 0
 
 
-@pytest.mark.parametrize("n", [3, 20])
-def test_claim_without_any_effect_is_mostly_left_open(n):
-    rates = simulated_verdicts([0.0] * 8, n=n)
-    assert rates.get("reproduced", 0) < 0.01
-    assert rates.get("contradicted", 0) < 0.05 + 0.015  # three standard errors of 2,000 claims
-    assert rates["inconclusive"] > 0.93
+@pytest.mark.parametrize(("n", "margin", "rate"), [(3, 10, 0.9), (5, 3, 0.75), (20, 2, 0.98)])
+def test_claim_false_by_a_margin_is_contradicted(rates, n, margin, rate):
+    found = rates([margin] * 3 + [-margin], n)
+    assert found["contradicted"] > rate
+    assert found["reproduced"] == 0
 
 
-def test_one_absent_effect_among_true_ones_keeps_to_the_level():
-    rates = simulated_verdicts([5.0] * 7 + [0.0], n=20)
-    assert rates.get("reproduced", 0) == pytest.approx(0.05, abs=0.015)
-    assert rates.get("contradicted", 0) < 0.05 + 0.015
+@pytest.mark.parametrize("n", [3, 5, 20])
+def test_claim_without_any_effect_is_mostly_left_open(rates, n):
+    found = rates([0.0] * 4, n)
+    assert found["reproduced"] < 0.01
+    assert found["contradicted"] < 0.05 + SLACK
+    assert found["inconclusive"] > 0.95 - SLACK - 0.01
+
+
+@pytest.mark.parametrize(("n", "margin"), [(3, 30), (5, 10), (20, 5)])
+def test_one_absent_effect_among_true_ones_keeps_to_the_level(rates, n, margin):
+    found = rates([margin] * 3 + [0.0], n)
+    assert found["reproduced"] == pytest.approx(0.05, abs=SLACK)
+    assert found["contradicted"] < 0.05 + SLACK

@@ -2,7 +2,10 @@ rule scorecard:
     input:
         f"{RESULTS}/frames/claims.csv",
     output:
-        expand(f"{RESULTS}/scorecard.{{ext}}", ext=["csv", "md", "html"]),
+        expand(
+            f"{RESULTS}/scorecard{{end}}",
+            end=[".csv", "_comparisons.csv", ".md", ".html"],
+        ),
     log:
         f"logs/{SCALE}/scorecard.log",
     conda:
