@@ -69,7 +69,3 @@ def test_the_paper_fed_back_is_the_paper():
 def test_nothing_run_shows_the_whole_of_the_paper():
     columns = [column.name for column in table2.render(NOTHING).columns]
     assert columns == ["cifar10", "stl10", "average"]
-
-
-def test_resnets_are_not_marked_as_halved(table):
-    assert not any("‡" in label for row in table.rows for label in row.labels)
