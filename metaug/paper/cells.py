@@ -1,14 +1,25 @@
-"""What an artefact finds in the tidy frame: its scale, its data sets, its settings by value."""
+"""What an artefact finds in the tidy frame: its scale, its data sets, its settings by value; and
+what is to be said below it."""
 
 from collections.abc import Iterable, Mapping, Sequence
 
 import pandas as pd
 
+from metaug.algorithm import MetAugHyper
 from metaug.reporting.aggregate import CellInterval, cell, select
-from metaug.reporting.names import dataset_name
+from metaug.reporting.names import dataset_name, power_of_ten
 from metaug.reporting.statistics import t_interval
 
 Value = float | str
+
+READOUT_NOTES = {
+    "alexnet": "conv is the last convolution of the AlexNet (conv5), pooled and flattened; fc its "
+    "second fully connected layer (fc7; the released code probes fc6). Features of several views "
+    "are concatenated. For small images the convolutions are 3 × 3 (choice).",
+    "resnet50": "The paper does not describe its ResNet-50: ours is torchvision's, with a smaller "
+    "stem for small images, probed at its average-pooled features; several views have one of half "
+    "width each, as CMC's, and their features are concatenated (choice).",
+}
 
 
 def scale_of(frame: pd.DataFrame) -> str:
@@ -31,11 +42,64 @@ def stand_in_note(shown: Sequence[str], wanted: Sequence[str]) -> tuple[str, ...
     """The sentence that says so where a data set stands in for the paper's."""
     if set(shown) <= set(wanted):
         return ()
-    *rest, last = map(dataset_name, wanted)
-    missing = f"{', '.join(rest)} and {last}" if rest else last
     return (
-        f"{dataset_name(shown[0])} stands in for {missing}, which this scale does not have; the "
-        "paper has no numbers for it.",
+        f"{dataset_name(shown[0])} stands in for {_listed(wanted)}, which this scale does not "
+        "have; the paper has no numbers for it.",
+    )
+
+
+def dataset_notes(shown: Sequence[str], wanted: Sequence[str]) -> tuple[str, ...]:
+    """What is to be said of the data sets of a table with a column for each: what stands in for
+    them, which have no column, and which images of STL-10 train."""
+    if notes := stand_in_note(shown, wanted):
+        return notes
+    if missing := [name for name in wanted if name not in shown]:
+        notes += (
+            f"Without results at this scale, and so left out with the paper's numbers: "
+            f"{_listed(missing)}.",
+        )
+    if "stl10" in shown:
+        notes += (
+            f"{dataset_name('stl10')}'s unlabeled images are not used: encoders see the labelled "
+            "training images alone (choice).",
+        )
+    return notes
+
+
+def _listed(datasets: Sequence[str]) -> str:
+    *rest, last = map(dataset_name, datasets)
+    return f"{', '.join(rest)} and {last}" if rest else last
+
+
+def protocol_notes(scale: str, *backbones: str) -> tuple[str, ...]:
+    """What the paper leaves open and every table decides alike.
+
+    A number that depends on the scale or the method is not repeated here: the sentence says where
+    it is set.
+
+    Args:
+        scale: of the results; "" where nothing has been run.
+        *backbones: of the table, keys of `READOUT_NOTES`.
+    """
+    sizes = f"config/scales/{scale}.yaml" if scale else "the scale's file in config/scales"
+    metaug = MetAugHyper.model_validate({})
+    delta, alpha = power_of_ten(metaug.delta), power_of_ten(metaug.alpha)
+    return (
+        f"Set by {sizes}, for the paper does not say: image size, network width, epochs, learning "
+        "rate, weight decay, the number of negatives where it is not the paper's, and the "
+        "optimiser, on which the paper (Adam) and its code (SGD) disagree.",
+        *(READOUT_NOTES[backbone] for backbone in backbones),
+        f"MetAug's default is Eq. 10 with β = {metaug.beta:g} and γ = {metaug.gamma:g}, the loss "
+        f"with augmented features weighted by δ = {delta} and the margins by α = {alpha}; the "
+        "paper does not say which of its losses and values its tables have.",
+        "Negatives come from a memory only in methods that have a bank or a queue by definition; "
+        "the paper does not say whether the others got one. Heads, temperatures and all else that "
+        "the paper leaves open of a method are listed, with sources and choices, in "
+        "docs/methods.md.",
+        "A trial is a training of its own and a linear probe, a softmax classifier trained by "
+        "Adam on frozen, standardised features; its result is the mean test accuracy of the "
+        f"probe's last epochs, 20 in the paper (probe in {sizes}). What the paper's trials repeat, "
+        "its probe's optimiser and the formula of its intervals are not given.",
     )
 
 

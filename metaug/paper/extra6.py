@@ -79,8 +79,7 @@ def render(frame: pd.DataFrame) -> Table:
         f"probes and nearest neighbours on frozen ResNet-18 features, {dataset_name(dataset)}.",
         scale=scale_of(frame),
         rows=tuple(
-            Row(method, (method_name(method, halved=False),), ranked=False)
-            for method in (*LIGHTLY_KNN, FLOOR)
+            Row(method, (method_name(method),), ranked=False) for method in (*LIGHTLY_KNN, FLOOR)
         ),
         columns=COLUMNS,
         cells=cells,

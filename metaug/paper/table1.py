@@ -3,7 +3,7 @@
 import pandas as pd
 
 from metaug.config import Grid
-from metaug.paper.cells import datasets_of, rows_of, scale_of, stand_in_note
+from metaug.paper.cells import dataset_notes, datasets_of, protocol_notes, rows_of, scale_of
 from metaug.paper.published import published_value
 from metaug.reporting.aggregate import cell
 from metaug.reporting.names import dataset_name
@@ -36,9 +36,12 @@ METHODS = (
 """Rows in the paper's order; `random` is our own floor."""
 
 FOOTNOTES = (
+    "What the paper quotes has networks, probes and augmentations of its own; our rows share one "
+    "protocol, but for BiGAN's learning rate and weight decay.",
     "The paper's supervised row is one number for both read-outs; ours are probes of the network "
     "that was trained on the labels.",
-    "CMC sees MetAug's three views (RGB, L, ab); the paper does not say which views it used.",
+    "CMC and its variants see MetAug's three views (RGB, L, ab); the paper does not say which ones "
+    "it used.",
 )
 
 
@@ -74,12 +77,13 @@ def render(frame: pd.DataFrame) -> Table:
         for dataset in datasets
         for probe in PROBES
     }
+    scale = scale_of(frame)
     return Table(
         title="Table 1",
         caption="Top-1 accuracy (per cent) of linear probes on frozen AlexNet features.",
-        scale=scale_of(frame),
+        scale=scale,
         rows=tuple(method_row(method) for method in methods),
         columns=columns,
         cells=cells,
-        footnotes=FOOTNOTES + stand_in_note(datasets, DATASETS),
+        footnotes=FOOTNOTES + dataset_notes(datasets, DATASETS) + protocol_notes(scale, "alexnet"),
     )

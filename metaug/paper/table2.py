@@ -3,7 +3,14 @@
 import pandas as pd
 
 from metaug.config import Grid
-from metaug.paper.cells import datasets_of, derived, rows_of, scale_of, stand_in_note
+from metaug.paper.cells import (
+    dataset_notes,
+    datasets_of,
+    derived,
+    protocol_notes,
+    rows_of,
+    scale_of,
+)
 from metaug.paper.published import published_value
 from metaug.reporting.aggregate import cell, select
 from metaug.reporting.names import dataset_name
@@ -28,10 +35,9 @@ METHODS = (
 """Rows in the paper's order; `random` is our own floor."""
 
 FOOTNOTES = (
-    "Methods with several views have one ResNet-50 of half width for each (as CMC; the paper does "
-    "not describe its ResNet).",
     "Average: over the data sets within a trial, then over trials.",
-    "SwAV + Hard is defined by no source; ours reweights SwAV's negatives prototype by prototype.",
+    "SwAV + Hard is defined by no source; ours adds the hard-negative loss between the embeddings "
+    "of SwAV's two crops to SwAV's own loss (a guess).",
     "The paper prints no intervals here; by its own rule that would mean quoted, which cannot be "
     "so for its own method, so none is marked as quoted.",
 )
@@ -62,12 +68,13 @@ def render(frame: pd.DataFrame) -> Table:
         for name in names:
             published = published_value("table2", method, name, "resnet50", "top1")
             cells[method, name] = Cell(ours[name], *published)
+    scale = scale_of(frame)
     return Table(
         title="Table 2",
         caption="Top-1 accuracy (per cent) of linear probes on frozen ResNet-50 features.",
-        scale=scale_of(frame),
-        rows=tuple(method_row(method, halved=False) for method in (*METHODS, "random")),
+        scale=scale,
+        rows=tuple(method_row(method) for method in (*METHODS, "random")),
         columns=tuple(Column(name, (dataset_name(name),)) for name in names),
         cells=cells,
-        footnotes=FOOTNOTES + stand_in_note(datasets, DATASETS),
+        footnotes=FOOTNOTES + dataset_notes(datasets, DATASETS) + protocol_notes(scale, "resnet50"),
     )

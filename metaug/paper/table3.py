@@ -3,7 +3,13 @@
 import pandas as pd
 
 from metaug.config import Grid
-from metaug.paper.cells import dataset_of, intervals_by, scale_of, stand_in_note
+from metaug.paper.cells import (
+    dataset_of,
+    intervals_by,
+    protocol_notes,
+    scale_of,
+    stand_in_note,
+)
 from metaug.paper.published import published_value
 from metaug.reporting.aggregate import cell
 from metaug.reporting.names import dataset_name
@@ -104,15 +110,20 @@ def render(frame: pd.DataFrame) -> Table:
                     _resnet_interval(frame, **keys, metric=metric),
                     *published_value("table3", method, dataset, "resnet50", metric),
                 )
+    scale = scale_of(frame)
     return Table(
         title="Table 3",
         caption="Top-1 and top-5 accuracy (per cent) of linear probes on frozen features, "
         f"{dataset_name(dataset)}.",
-        scale=scale_of(frame),
+        scale=scale,
         rows=tuple(method_row(method) for method in (*METHODS, "random")),
         columns=COLUMNS,
         cells=cells,
-        footnotes=FOOTNOTES + stand_in_note((dataset,), DATASETS[:1]),
+        footnotes=(
+            *FOOTNOTES,
+            *stand_in_note((dataset,), DATASETS[:1]),
+            *protocol_notes(scale, "alexnet", "resnet50"),
+        ),
         digits=1,
     )
 

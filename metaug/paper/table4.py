@@ -3,8 +3,14 @@
 import pandas as pd
 
 from metaug.config import Grid
-from metaug.data.augment import canonical
-from metaug.paper.cells import dataset_of, intervals_by, scale_of, stand_in_note
+from metaug.data.augment import Crop, Grey, Jitter, Mixup, canonical
+from metaug.paper.cells import (
+    dataset_of,
+    intervals_by,
+    protocol_notes,
+    scale_of,
+    stand_in_note,
+)
 from metaug.paper.published import published_value
 from metaug.reporting.names import dataset_name, method_name
 from metaug.reporting.tables import NOT_RUN, Cell, Column, Row, Table
@@ -33,10 +39,13 @@ OPERATIONS = {
     "mixup": "Mixup",
 }
 FOOTNOTES = (
-    "Strengths, which the paper does not give: quarter turns; crops of 20 to 100 % of the area; "
-    "grey with probability 0.2; colour jitter 0.4, 0.4, 0.4, 0.1 with probability 0.8; mixup with "
-    "a weight of 0.9 to 1 on the image itself.",
-    "DACL mixes by itself, so it is only there in sets with mixup.",
+    "Strengths, which the paper does not give: rotation by a random number of quarter turns; crops "
+    f"of {Crop().area[0]:.0%} to {Crop().area[1]:.0%} of the area; grey with probability "
+    f"{Grey().p}; jitter of brightness, contrast, saturation and hue by "
+    f"{', '.join(map(str, Jitter().strength))} with probability {Jitter().p}; mixup with a weight "
+    f"of {Mixup().low} to 1 on the image itself.",
+    "DACL mixes by itself, so it is only there in sets with mixup. LooC leaves out every operation "
+    "of a set in turn (choice).",
     "Set 5 is the augmentation of all other tables; for DACL, which adds its mixup to it, set 7.",
 )
 
@@ -86,18 +95,23 @@ def render(frame: pd.DataFrame) -> Table:
                     found.get((recipe(method, number),), NOT_RUN.ours),
                     *published_value("table4", method, dataset, "fc", "top1", augmentations),
                 )
+    scale = scale_of(frame)
     return Table(
         title="Table 4",
         caption="Top-1 accuracy (per cent) under sets of input augmentations, linear probes on "
         f"AlexNet fc, {dataset_name(dataset)}.",
-        scale=scale_of(frame),
+        scale=scale,
         rows=tuple(
             Row(f"set{number}", (str(number), *_marks(augmentations)))
             for number, augmentations in enumerate(SETS, 1)
         ),
         columns=tuple(Column(method, (method_name(method),)) for method in METHODS),
         cells=cells,
-        footnotes=FOOTNOTES + stand_in_note((dataset,), (DATASET,)),
+        footnotes=(
+            *FOOTNOTES,
+            *stand_in_note((dataset,), (DATASET,)),
+            *protocol_notes(scale, "alexnet"),
+        ),
         stub=("Set", *OPERATIONS.values()),
         compared="columns",
     )

@@ -3,7 +3,14 @@
 import pandas as pd
 
 from metaug.config import Grid
-from metaug.paper.cells import Value, dataset_of, intervals_by, scale_of, stand_in_note
+from metaug.paper.cells import (
+    Value,
+    dataset_of,
+    intervals_by,
+    protocol_notes,
+    scale_of,
+    stand_in_note,
+)
 from metaug.paper.published import published_value
 from metaug.reporting.aggregate import cell
 from metaug.reporting.names import dataset_name, method_name, power_of_ten
@@ -63,18 +70,23 @@ def render(frame: pd.DataFrame) -> Table:
                 found.get((delta, features), NOT_RUN.ours),
                 *published_value("table5", "metaug", dataset, "conv", "top1", setting),
             )
+    scale = scale_of(frame)
     return Table(
         title="Table 5",
         caption="Top-1 accuracy (per cent) with and without augmented features at test, linear "
         f"probes on AlexNet conv, {dataset_name(dataset)}.",
-        scale=scale_of(frame),
+        scale=scale,
         rows=(
             *(Row(method, (method_name(method), "")) for method in BASELINES),
             *(Row(_row_name(d), (method_name("metaug"), power_of_ten(d))) for d in DELTAS),
         ),
         columns=tuple(COLUMNS.values()),
         cells=cells,
-        footnotes=FOOTNOTES + stand_in_note((dataset,), (DATASET,)),
+        footnotes=(
+            *FOOTNOTES,
+            *stand_in_note((dataset,), (DATASET,)),
+            *protocol_notes(scale, "alexnet"),
+        ),
         stub=("Method", "δ"),
     )
 

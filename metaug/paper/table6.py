@@ -3,7 +3,13 @@
 import pandas as pd
 
 from metaug.config import Grid
-from metaug.paper.cells import dataset_of, intervals_by, scale_of, stand_in_note
+from metaug.paper.cells import (
+    dataset_of,
+    intervals_by,
+    protocol_notes,
+    scale_of,
+    stand_in_note,
+)
 from metaug.paper.published import published_value
 from metaug.reporting.names import dataset_name, method_name
 from metaug.reporting.tables import NOT_RUN, Cell, Column, Row, Table
@@ -23,11 +29,11 @@ QUOTED = ("cmc", "cmc_randaugment")
 BATCH_SIZE = 128
 METRICS = {"top1": "Top-1", "top5": "Top-5"}
 FOOTNOTES = (
-    "Two views, one ResNet-50 of half width for each (as CMC; the paper does not describe its "
-    "ResNet). Batch 128, as the paper states. That {L, ab} and {Y, DbDr} are the paper's two view "
-    "settings follows from the numbers it quotes.",
+    f"Batch {BATCH_SIZE}, as the paper states. That {{L, ab}} and {{Y, DbDr}} are the paper's two "
+    "view settings, and that RGB is no third view, follows from the numbers it quotes.",
     "Quoted rows have the paper's quotation only; the row below each has the number the paper got "
     "in its own run, beside ours.",
+    "MetAug (only MAG) has MAGs and, in place of Eq. 10, the contrastive loss of CMC (choice).",
     "RandAugment on colour views leaves out operations that change colours (choice).",
 )
 
@@ -75,11 +81,12 @@ def render(frame: pd.DataFrame) -> Table:
                 if dataset == DATASETS[0] and method in QUOTED:
                     quoted = published_value(*keys, quoted=True)
                     cells[f"{method}_quoted", column] = Cell(NOT_RUN.ours, *quoted)
+    scale = scale_of(frame)
     return Table(
         title="Table 6",
         caption="Top-1 and top-5 accuracy (per cent) of linear probes on frozen ResNet-50 "
         f"features, two colour views, {dataset_name(dataset)}.",
-        scale=scale_of(frame),
+        scale=scale,
         rows=tuple(_rows(with_quoted=dataset == DATASETS[0])),
         columns=tuple(
             Column(_column_name(views, metric), (f"{{{views.replace(',', ', ')}}}", label))
@@ -87,7 +94,11 @@ def render(frame: pd.DataFrame) -> Table:
             for metric, label in METRICS.items()
         ),
         cells=cells,
-        footnotes=FOOTNOTES + stand_in_note((dataset,), DATASETS[:1]),
+        footnotes=(
+            *FOOTNOTES,
+            *stand_in_note((dataset,), DATASETS[:1]),
+            *protocol_notes(scale, "resnet50"),
+        ),
         digits=1,
     )
 
@@ -95,7 +106,7 @@ def render(frame: pd.DataFrame) -> Table:
 def _rows(with_quoted: bool) -> list[Row]:
     rows = []
     for method in METHODS:
-        name = method_name(method, halved=False)
+        name = method_name(method)
         if with_quoted and method in QUOTED:
             rows.append(Row(f"{method}_quoted", (f"{name} (quoted)",)))
         rows.append(Row(method, (name,)))

@@ -1,6 +1,7 @@
 """How methods, data sets and scales are called in front of readers."""
 
-# The paper's wording; ‡ (halved parameters) is its mark for encoders of half width, one per view.
+# The paper's wording; ‡ is its mark for methods with several views, one encoder of half width each,
+# here whatever the backbone.
 METHOD_NAMES = {
     "supervised": "Fully supervised",
     "bigan": "BiGAN",
@@ -53,13 +54,9 @@ SCALE_NOTES = {
 NOT_RANKED = ("supervised", "random")  # every other method is self-supervised and trained
 
 
-def method_name(method: str, halved: bool = True) -> str:
-    """Display name of a method; `halved=False` leaves ‡ out (ResNets are not halved).
-
-    A method the paper does not know is called by its own name.
-    """
-    name = METHOD_NAMES.get(method, method)
-    return name if halved else name.replace(" ‡", "")
+def method_name(method: str) -> str:
+    """Display name of a method; one the paper does not know is called by its own name."""
+    return METHOD_NAMES.get(method, method)
 
 
 def dataset_name(dataset: str) -> str:

@@ -1,8 +1,8 @@
 """One table of the paper, and its four forms: CSV, Markdown, LaTeX and HTML.
 
 A cell is ours (mean ± half-width of the 95 % interval) with the published value in small type
-beside it, in Markdown and HTML also the difference. The best of our ranked rows is bold, the best
-published one underlined.
+beside it, and the difference in brackets. The best of our ranked rows is bold, the best published
+one underlined. The CSV has the numbers in full, without caption and footnotes.
 """
 
 import math
@@ -35,6 +35,11 @@ class Cell:
     published_ci95: float = NAN
     quoted: bool = False  # the paper took its number from elsewhere
 
+    @property
+    def difference(self) -> float:
+        """Ours minus published; nan where one is missing."""
+        return self.ours.mean - self.published
+
 
 NOT_RUN = Cell(Interval(NAN, NAN, 0))
 
@@ -51,9 +56,9 @@ class Row:
     ranked: bool = True
 
 
-def method_row(method: str, halved: bool = True) -> Row:
-    """The row of a method; trained self-supervised methods are ranked. `halved`: mark with ‡."""
-    return Row(method, (method_name(method, halved),), method not in NOT_RANKED)
+def method_row(method: str) -> Row:
+    """The row of a method; trained self-supervised methods are ranked."""
+    return Row(method, (method_name(method),), method not in NOT_RANKED)
 
 
 @dataclass(frozen=True)
@@ -145,6 +150,7 @@ class Table:
         cells = list(self.cells.values())
         labels = " ".join(label for row in self.rows for label in row.labels)
         printed = any(not math.isnan(cell.published) for cell in cells)
+        compared = any(not math.isnan(cell.difference) for cell in cells)
         not_run = any(
             math.isnan(self.cell(row, column).ours.mean)
             for row in self.rows
@@ -156,8 +162,9 @@ class Table:
             "Ours: mean ± half-width of the 95 % t-interval over trials (one trial has none).": run,
             f"Bold: the best of {compete}.": run and bool(self._ranked()),
             "Small: the number the paper prints; its best is underlined.": printed,
+            "In brackets: ours minus the number the paper prints.": compared,
             "† quoted by the paper from earlier work.": any(cell.quoted for cell in cells),
-            "‡ encoders of half width, one for each view (halved parameters).": "‡" in labels,
+            "‡ one encoder of half width per view (the paper: halved parameters).": "‡" in labels,
             f"{DASH} not run.": not_run,
         }
         return [note for note, applies in legend.items() if applies] + list(self.footnotes)
@@ -191,10 +198,11 @@ def write_table(table: Table, stem: Path | str) -> None:
 
 
 def write_csv(table: Table, path: Path | str) -> None:
-    """One row per row of the table: `method` (its name), then for each column four fields.
+    """One row per row of the table: `method` (its name), then for each column seven fields.
 
-    They are <column>_mean, _ci95, _n and _published, in full precision, empty where there is
-    nothing.
+    They are <column>_mean, _ci95 and _n of ours, _published, _published_ci95 and _quoted (true or
+    false, as in published.csv) of the paper's, and _difference (ours minus published); in full
+    precision, empty where there is nothing.
     """
     records = []
     for row in table.rows:
@@ -205,6 +213,10 @@ def write_csv(table: Table, path: Path | str) -> None:
             record[f"{column.name}_ci95"] = cell.ours.half_width
             record[f"{column.name}_n"] = cell.ours.n
             record[f"{column.name}_published"] = cell.published
+            record[f"{column.name}_published_ci95"] = cell.published_ci95
+            printed = not math.isnan(cell.published)
+            record[f"{column.name}_quoted"] = str(cell.quoted).lower() if printed else ""
+            record[f"{column.name}_difference"] = cell.difference
         records.append(record)
     with atomic_path(path) as temporary:
         pd.DataFrame(records).to_csv(temporary, index=False, lineterminator="\n")
@@ -263,7 +275,7 @@ def _content(table: Table) -> dict[str, object]:
             "published_ci": "" if math.isnan(cell.published_ci95) else f"{cell.published_ci95:.1f}",
             "quoted": cell.quoted,
             "specs": getattr(ours, "specs", ()),
-            "difference": number(ours.mean - cell.published, digits, "+"),
+            "difference": number(cell.difference, digits, "+"),
             "best": row.name in best[column.name],
             "published_best": row.name in published_best[column.name],
         }
@@ -277,7 +289,6 @@ def _content(table: Table) -> dict[str, object]:
         "levels": _header_levels(table.columns),
         "columns": table.columns,
         "wide": len(table.columns) > 4,
-        "differences": any(text["difference"] for _, row_texts in body for text in row_texts),
         "body": body,
     }
 

@@ -203,25 +203,6 @@ def published_as_results(artefact: str) -> pd.DataFrame:
     return tidy(cells)
 
 
-def check_paper_is_reproduced(table: Table, artefact: str, own_rows: tuple[str, ...] = ()) -> None:
-    """Ours equals the published number in every cell, no printed number is left out, and the marks
-    are those of the paper. `own_rows` have no number of ours."""
-    shown = 0
-    for row, column in cells_of(table):
-        cell = table.cell(row, column)
-        if not math.isnan(cell.published):
-            shown += 1
-        if row.name not in own_rows:
-            same = cell.ours.mean == cell.published
-            assert same or (math.isnan(cell.ours.mean) and math.isnan(cell.published)), (
-                row,
-                column,
-            )
-    assert shown == (load_published()["artefact"] == artefact).sum()
-    for column in table.columns:
-        assert table.best(column) - set(own_rows) == table.published_best(column) - set(own_rows)
-
-
 def cells_of(table: Table) -> list[tuple[Row, Column]]:
     return [(row, column) for row in table.rows for column in table.columns]
 

@@ -1,9 +1,11 @@
 import pytest
+import torch
 
+from metaug.data.augment import OPERATIONS
 from metaug.paper import table4
+from tests.paper.printed import check_paper_is_reproduced
 from tests.paper.synthetic import (
     check_cell,
-    check_paper_is_reproduced,
     frame_of,
     mean_of,
     plan_of,
@@ -44,8 +46,9 @@ def test_every_cell_is_its_training(table):
     assert run_cells(table) == shown
 
 
-def test_the_paper_fed_back_is_the_paper():
-    check_paper_is_reproduced(table4.render(published_as_results("table4")), "table4")
+def test_the_paper_fed_back_is_the_paper(tmp_path):
+    table = table4.render(published_as_results("table4"))
+    check_paper_is_reproduced(table, "table4", tmp_path)
 
 
 def test_check_marks_are_those_of_the_paper(table):
@@ -74,3 +77,22 @@ def test_set_5_is_the_default_and_so_is_set_7_of_dacl():
     assert default["metaug"] in specs
     assert default["dacl"] in specs
     assert all("mixup" not in s.augmentation[0] for s in specs if s.method == "dacl")
+
+
+def test_the_strengths_are_those_of_the_operations():
+    strengths = table4.FOOTNOTES[0]
+    crop, jitter = OPERATIONS["crop"], OPERATIONS["jitter"]
+    assert f"{crop.area[0] * 100:g}% to {crop.area[1] * 100:g}% of the area" in strengths
+    assert f"grey with probability {OPERATIONS['grey'].p}" in strengths
+    assert ", ".join(f"{strength:g}" for strength in jitter.strength) in strengths
+    assert f"with probability {jitter.p};" in strengths
+    assert f"a weight of {OPERATIONS['mixup'].low} to 1" in strengths
+    turns = OPERATIONS["rotate"].draw(100, torch.Generator().manual_seed(0))["turns"]
+    assert set(turns.tolist()) == {0, 1, 2, 3}
+    assert "quarter turns" in strengths
+
+
+def test_sets_of_dacl_and_looc_are_explained():
+    notes = " ".join(table4.FOOTNOTES)
+    for matter in ("DACL mixes by itself", "LooC leaves out every operation", "Set 5"):
+        assert matter in notes

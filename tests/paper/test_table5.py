@@ -1,9 +1,9 @@
 import pytest
 
 from metaug.paper import table1, table5
+from tests.paper.printed import check_paper_is_reproduced
 from tests.paper.synthetic import (
     check_cell,
-    check_paper_is_reproduced,
     frame_of,
     mean_of,
     plan_of,
@@ -29,8 +29,9 @@ def test_every_cell_is_its_training():
     assert run_cells(table) == shown
 
 
-def test_the_paper_fed_back_is_the_paper():
-    check_paper_is_reproduced(table5.render(published_as_results("table5")), "table5")
+def test_the_paper_fed_back_is_the_paper(tmp_path):
+    table = table5.render(published_as_results("table5"))
+    check_paper_is_reproduced(table, "table5", tmp_path)
 
 
 def test_the_baselines_are_the_trainings_of_table_1():
@@ -55,3 +56,9 @@ def test_delta_is_written_as_a_power_of_ten():
     assert [row.labels[1] for row in table.rows if row.name in DELTAS] == [
         "10⁻¹", "10⁻²", "10⁻³", "10⁻⁴", "10⁻⁵", "10⁻⁶", "10⁻⁷", "10⁻⁸",
     ]  # fmt: skip
+
+
+def test_how_augmented_features_join_is_said():
+    notes = " ".join(table5.FOOTNOTES)
+    for matter in ("δ weighs the loss", "appended to the probed representation", "Table 1"):
+        assert matter in notes

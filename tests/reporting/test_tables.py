@@ -9,6 +9,7 @@ from xml.etree import ElementTree
 import pandas as pd
 import pytest
 
+from metaug.method import registered_methods
 from metaug.paper.published import published_value
 from metaug.reporting.aggregate import cell
 from metaug.reporting.names import METHOD_NAMES, dataset_name, method_name
@@ -138,26 +139,45 @@ def test_metaug_is_best_everywhere_in_the_paper(paper):
         assert paper.best(column) == paper.published_best(column) == {"metaug"}
 
 
-def test_csv_has_four_fields_a_column(files):
+FIELDS = ("mean", "ci95", "n", "published", "published_ci95", "quoted", "difference")
+
+
+def test_csv_has_seven_fields_a_column(files):
     with files.with_suffix(".csv").open() as file:
         records = list(csv.DictReader(file))
     assert [record["method"] for record in records][:2] == ["supervised", "bigan"]
     assert len(records) == 19
-    fields = [f"_{field}" for field in ("mean", "ci95", "n", "published")]
     places = [f"{dataset}_{probe}" for dataset in DATASETS for probe in ("conv", "fc")]
-    expected = ["method"] + [place + field for place in places for field in fields]
+    expected = ["method"] + [f"{p}_{field}" for p in places for field in FIELDS]
     assert list(records[0]) == expected
     metaug = records[-1]
     assert float(metaug["cifar10_conv_mean"]) == pytest.approx(87.87)
     assert float(metaug["cifar10_conv_ci95"]) == pytest.approx(0.2)
     assert (metaug["cifar10_conv_n"], metaug["cifar10_conv_published"]) == ("2", "87.87")
+    assert (metaug["cifar10_conv_published_ci95"], metaug["cifar10_conv_quoted"]) == (
+        "0.2",
+        "false",
+    )
+    assert float(metaug["cifar10_conv_difference"]) == pytest.approx(0, abs=1e-9)
+    bigan = records[1]
+    assert (bigan["cifar10_fc_published_ci95"], bigan["cifar10_fc_quoted"]) == ("", "true")
 
 
 def test_csv_leaves_empty_what_there_is_not(tmp_path):
     write_csv(small({("cmc", "a"): ours(80.5, n=1)}, rows=["cmc"]), tmp_path / "t.csv")
     header, row = (tmp_path / "t.csv").read_text().splitlines()
-    assert header == "method,a_mean,a_ci95,a_n,a_published,b_mean,b_ci95,b_n,b_published"
-    assert row == "cmc,80.5,,1,,,,0,"
+    assert header == ",".join(["method", *(f"{c}_{field}" for c in "ab" for field in FIELDS)])
+    assert row == "cmc,80.5,,1,,,,,,,0,,,,"
+
+
+def test_csv_has_the_papers_interval_mark_and_distance(tmp_path):
+    cells = {
+        ("cmc", "a"): Cell(Interval(80.0, 1.0, 3), 81.25, 0.2),
+        ("cmc", "b"): Cell(Interval(NAN, NAN, 0), 64.0, NAN, True),
+    }
+    write_csv(small(cells, rows=["cmc"]), tmp_path / "t.csv")
+    row = (tmp_path / "t.csv").read_text().splitlines()[1]
+    assert row == "cmc,80.0,1.0,3,81.25,0.2,false,-1.25,,,0,64.0,,true,"
 
 
 def test_markdown_is_a_github_table(files):
@@ -297,6 +317,27 @@ def test_differences_are_ours_minus_published():
     table = small(cells)
     assert html_cells(html_table(table))["simclr", "a"] == "80.00 ± 1.00 81.25 (−1.25)"
     assert html_cells(html_table(table))["cmc", "a"].endswith("(+0.00)")
+    note = "In brackets: ours minus the number the paper prints."
+    assert note in table.notes()
+    assert note not in small({("cmc", "a"): Cell(Interval(NAN, NAN, 0), 81.0)}).notes()
+
+
+def test_latex_stacks_interval_mark_and_difference_beside_the_published_number(tmp_path):
+    cells = {
+        ("simclr", "a"): Cell(Interval(80.0, 1.0, 3), 81.25, 0.2),
+        ("cmc", "a"): Cell(Interval(81.0, 1.0, 3), 80.5, NAN, True),
+        ("simclr", "b"): Cell(Interval(81.0, 1.0, 3), 80.5),
+        ("cmc", "b"): Cell(Interval(NAN, NAN, 0), 80.0, 0.2, True),
+    }
+    write_latex(small(cells, rows=("simclr", "cmc")), tmp_path / "t.tex")
+    text = (tmp_path / "t.tex").read_text()
+    for published in (
+        r"{\scriptsize\underline{81.25}$^{\pm0.2}_{(-1.25)}$}",
+        r"{\scriptsize 80.50$^{\dagger}_{(+0.50)}$}",
+        r"{\scriptsize\underline{80.50}$_{(+0.50)}$}",
+        r"{\scriptsize 80.00$^{\pm0.2\dagger}$}",
+    ):
+        assert published in text
 
 
 def test_legend_explains_the_marks_that_occur():
@@ -367,9 +408,13 @@ def test_names_are_the_papers():
     assert method_name("metaug_oucl") == "MetAug (only OUCL) ‡"
     assert method_name("simclr_debiased") == "SimCLR + Debiased"
     assert method_name("cmc_hard") == "CMC ‡ + Hard"
-    assert method_name("cmc_hard", halved=False) == "CMC + Hard"
     assert method_name("my_method") == "my_method"
     assert len(set(METHOD_NAMES.values())) == len(METHOD_NAMES) == 29
+
+
+def test_a_double_dagger_marks_the_methods_that_take_several_views():
+    for name, kind in registered_methods().items():
+        assert ("‡" in method_name(name)) == (len(kind.default_views) > 1), name
 
 
 SPECIAL = r"100% of a_b & #1 ${x}$ \x ~ ^ <i> | * ± † ‡ — − × ≥ ≤ ∞ ✓ α β γ δ λ σ φ Γ Δ 'q'"
