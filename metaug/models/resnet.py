@@ -1,12 +1,17 @@
 """ResNet-18 and ResNet-50 of torchvision's blocks, with a width multiplier and small stems."""
 
-from torch import Tensor, nn
-from torchvision.models.resnet import BasicBlock, Bottleneck
+from typing import TYPE_CHECKING
 
-ARCHITECTURES: dict[str, tuple[type[BasicBlock] | type[Bottleneck], tuple[int, ...]]] = {
-    "resnet18": (BasicBlock, (2, 2, 2, 2)),
-    "resnet50": (Bottleneck, (3, 4, 6, 3)),
+from torch import Tensor, nn
+
+if TYPE_CHECKING:
+    from torchvision.models.resnet import BasicBlock, Bottleneck
+
+ARCHITECTURES = {
+    "resnet18": ("BasicBlock", (2, 2, 2, 2)),
+    "resnet50": ("Bottleneck", (3, 4, 6, 3)),
 }
+"""Torchvision's block, and the blocks of each stage."""
 
 
 class ResNet(nn.Module):
@@ -39,7 +44,11 @@ class ResNet(nn.Module):
         self, name: str, in_channels: int, width: float = 1.0, image_size: int = 224
     ) -> None:
         super().__init__()
-        block, depths = ARCHITECTURES[name]
+        # here, for it takes longer to import than all else that a training on AlexNet needs
+        from torchvision.models import resnet as torchvision_resnet
+
+        block_name, depths = ARCHITECTURES[name]
+        block = getattr(torchvision_resnet, block_name)
         stem, *stages = (max(1, round(width * full)) for full in (64, 64, 128, 256, 512))
         if image_size > 64:
             self.conv1 = nn.Conv2d(in_channels, stem, 7, stride=2, padding=3, bias=False)
@@ -71,7 +80,7 @@ class ResNet(nn.Module):
 
 
 def _stage(
-    block: type[BasicBlock] | type[Bottleneck],
+    block: "type[BasicBlock] | type[Bottleneck]",
     in_channels: int,
     channels: int,
     depth: int,

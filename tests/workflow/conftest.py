@@ -26,6 +26,7 @@ spec:
   schedule: constant
 hyper: {negatives: 32, projector_hidden: 32}
 probe: {epochs: 2, averaged_epochs: 1}
+grid: {figure4.batch_size: [20, 40], table3.batch_size: [20]}
 """
 
 

@@ -35,7 +35,7 @@ def test_hyperparameter_of_one_method_retrains_that_method(finished: Project) ->
 
 def test_raised_version_retrains_the_method(finished: Project) -> None:
     before = finished.started()
-    finished.edit("baselines/simclr.py", 'name = "simclr"', 'name = "simclr"\n    version = 2')
+    finished.edit("baselines/simclr.py", "    version = ", "    version = 1 + ")
     finished.table1()
     new = finished.started().keys() - before.keys()
     assert {(method, trial) for method, _, trial in new} == {("simclr", 0), ("simclr", 1)}

@@ -24,5 +24,7 @@ for part, trials in enumerate(PLAN.parts):
             gpu=1,
         params:
             trials=list(trials),
+            spec=lambda wildcards: PLAN.specs[wildcards.spec].canonical_json(),
+            work=lambda wildcards: str(PLAN.work_folder(wildcards.spec)),
         script:
             "../scripts/train.py"

@@ -4,30 +4,32 @@ from pathlib import Path
 
 import torch
 
+from metaug.config import Config
 from metaug.job import job
-from metaug.plan import load_plan
+from metaug.spec import TrialSpec
 from metaug.training.loop import Runtime, choose_device
 from metaug.trial import run_trials
 
 snakemake = globals()["snakemake"]
 
 with job(snakemake.log[0]):
-    plan = load_plan(snakemake.config)
-    config = plan.config
-    key = snakemake.wildcards.spec
+    # not the plan: it imports all that tables and figures need, for each of hundreds of jobs
+    config = Config.model_validate(snakemake.config)
+    spec = TrialSpec.model_validate_json(snakemake.params.spec)
+    output = Path(snakemake.output[0]).parent
     torch.set_num_threads(snakemake.threads)
     runtime = Runtime(
         device=choose_device(config.device),
         mixed_precision=config.mixed_precision,
         checkpoint_seconds=config.checkpoint_seconds,
-        tensorboard=Path("logs/tensorboard") / key if config.tensorboard else None,
+        tensorboard=Path("logs/tensorboard") / spec.hash if config.tensorboard else None,
     )
     run_trials(
-        plan.specs[key],
+        spec,
         snakemake.params.trials,
-        data=plan.data_folder(key),
-        output=plan.folder(key),
-        work=plan.work_folder(key),
+        data=Path(snakemake.input[0]).parent,
+        output=output,
+        work=Path(snakemake.params.work),
         runtime=runtime,
         keep_encoders=config.keep_encoders,
     )
