@@ -32,7 +32,7 @@ def bigan_losses(real: Tensor, generated: Tensor) -> tuple[Tensor, Tensor]:
         generated: logits of pairs (G(z), z), any shape.
 
     Returns:
-        Both losses, scalars; ln 2 each for a discriminator that always says one half.
+        Both losses, scalars > 0; ln 2 each for a discriminator that always says one half.
     """
     discriminator = (F.softplus(-real).mean() + F.softplus(generated).mean()) / 2
     others = (F.softplus(real).mean() + F.softplus(-generated).mean()) / 2
@@ -124,7 +124,8 @@ class BiGAN(Method):
 
     The step's size and decay are the method's own at every scale (`defaults`): the common ones are
     made for contrastive losses. `own` is jeffdonahue/bigan's recipe for ImageNet; its decay of the
-    rate in the second half of training and its exempting batch norm from weight decay are left out.
+    rate in the second half of training and its exempting batch norm from weight decay are left out,
+    and the crops are the comparison's, where it takes 64-pixel crops of 72-pixel images.
     """
 
     name = "bigan"

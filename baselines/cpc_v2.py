@@ -34,7 +34,7 @@ def cpc_loss(
         excluded: (M, K) bool, negatives that are a prediction's own target; None: none is.
 
     Returns:
-        Mean over the predictions of -log softmax, a scalar; ln(1 + K) for equal scores.
+        Mean over the predictions of -log softmax, a scalar >= 0; ln(1 + K) for equal scores.
     """
     own = (predictions * targets).sum(1)
     others = predictions @ negatives.T
@@ -103,8 +103,12 @@ class CPCv2(Method):
     A patch is a quarter of the side and overlaps half of the next: 7 x 7 patches, 8 pixels wide at
     32 (Lightning bolts' CIFAR setting). Rows nearer than `first_row` are not predicted, they share
     pixels. What is probed is the grid of patch vectors, pooled to 4 x 4 (`conv`) or to one vector
-    (`fc`, `pool`) (choice). The paper quotes a ResNet-161 whose settings are (unverified); patches
-    are not augmented one by one here, and there is no `own` recipe.
+    (`fc`, `pool`) (choice). The losses of all rows and directions are averaged, where the formula
+    sums them (choice); patches are not augmented one by one.
+
+    There is no `own` recipe: the row that the paper quotes is of a ResNet-161 whose settings are
+    (unverified), and bolts' for CIFAR asks for what a spec has not, random translations, prediction
+    downwards alone and all patches of the batch as negatives.
     """
 
     name = "cpc_v2"

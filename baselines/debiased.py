@@ -45,7 +45,8 @@ def debiased_loss(z1: Tensor, z2: Tensor, temperature: float, tau_plus: float) -
         tau_plus: prior probability that a negative is of the anchor's class, in [0, 1).
 
     Returns:
-        Mean over the 2N anchors, a scalar.
+        Mean over the 2N anchors, a scalar of at least ln(1 + (2N - 2) exp(-2 / t)); ln(2N - 1)
+        where all embeddings are equal.
     """
     positive, negatives = pair_logits(z1, z2, temperature)
     return debiased_cross_entropy(
@@ -66,7 +67,8 @@ def debiased_cmc_loss(
         temperature, tau_plus: as in `debiased_loss`.
 
     Returns:
-        Mean over the batch, a scalar.
+        Mean over the batch, a scalar of at least ln(1 + K exp(-2 / t)); ln(1 + K) where all
+        embeddings are equal.
     """
     own, others = bank_logits(anchor, positive, negatives, temperature)
     return debiased_cross_entropy(own, log_mean_exp(others), others.shape[1], temperature, tau_plus)
@@ -84,7 +86,7 @@ def debiased_cross_entropy(
         temperature, tau_plus: as in `debiased_loss`.
 
     Returns:
-        Mean over the anchors, a scalar.
+        Mean over the anchors, a scalar of at least ln(1 + n exp(-2 / t)).
     """
     largest = torch.maximum(positive, log_mean_negative).detach()
     corrected = (log_mean_negative - largest).exp() - tau_plus * (positive - largest).exp()
@@ -124,7 +126,7 @@ def bank_logits(
 
 
 def class_prior(tau_plus: float | None, data: DataShape) -> float:
-    """`tau_plus`, or where it is None 1 / classes, at least 0.01 (choice; sheet, section 2.20)."""
+    """`tau_plus`, or where it is None 1 / classes, at least 0.01 (choice)."""
     return max(0.01, 1 / data.classes) if tau_plus is None else tau_plus
 
 
@@ -165,7 +167,8 @@ class SimCLRDebiased(SimCLR):
 
 
 class CMCDebiased(CMC):
-    """CMC with the debiased loss in every direction."""
+    """CMC with the debiased loss in every direction. `own` is CMC's recipe (choice: that of the
+    debiased loss's authors for CMC is not known)."""
 
     name = "cmc_debiased"
 

@@ -42,14 +42,14 @@ def dim_jsd_loss(local: Tensor, summary: Tensor) -> Tensor:
 
     Mean of sp(u) - ln 2 over the N (N - 1) pairs of different images and all locations, minus the
     mean of ln 2 - sp(-u) over the N images with themselves and all locations; sp is softplus, u a
-    dot product. Zero for zero scores, at least -2 ln 2.
+    dot product.
 
     Args:
         local: (N, L, D), N >= 2; not normalised.
         summary: (N, D); not normalised.
 
     Returns:
-        A scalar.
+        A scalar of at least -2 ln 2; 0 for zero scores.
     """
     scores = pair_scores(local, summary)
     same = torch.eye(len(scores), dtype=torch.bool, device=scores.device)
@@ -70,7 +70,7 @@ def dim_infonce_loss(local: Tensor, summary: Tensor) -> Tensor:
         summary: (N, D); not normalised.
 
     Returns:
-        Mean over images and locations, a scalar; ln(1 + (N - 1) L) for equal scores.
+        Mean over images and locations, a scalar > 0; ln(1 + (N - 1) L) for equal scores.
     """
     scores = pair_scores(local, summary)
     same = torch.eye(len(scores), dtype=torch.bool, device=scores.device)
@@ -91,7 +91,7 @@ def prior_losses(
 
     Returns:
         The discriminator's loss, from which no gradient flows into `summary`, and the encoder's
-        (non-saturating: it wants its summaries taken for draws); two scalars.
+        (non-saturating: it wants its summaries taken for draws); two scalars >= 0.
     """
     samples = torch.cat([prior, summary.detach()]).requires_grad_()
     logits = discriminator(samples)

@@ -40,7 +40,8 @@ def hard_negative_loss(
         beta: concentration >= 0; it multiplies s / t.
 
     Returns:
-        Mean over the 2N anchors, a scalar; ln(2N - 1) where all embeddings are equal.
+        Mean over the 2N anchors, a scalar of at least ln(1 + (2N - 2) exp(-2 / t)); ln(2N - 1)
+        where all embeddings are equal.
     """
     positive, negatives = pair_logits(z1, z2, temperature)
     return debiased_cross_entropy(
@@ -66,7 +67,8 @@ def hard_negative_cmc_loss(
         temperature, tau_plus, beta: as in `hard_negative_loss`.
 
     Returns:
-        Mean over the batch, a scalar.
+        Mean over the batch, a scalar of at least ln(1 + K exp(-2 / t)); ln(1 + K) where all
+        embeddings are equal.
     """
     own, others = bank_logits(anchor, positive, negatives, temperature)
     return debiased_cross_entropy(
@@ -98,7 +100,8 @@ class SimCLRHard(SimCLRDebiased):
 
 
 class CMCHard(CMCDebiased):
-    """CMC with hard negatives in every direction."""
+    """CMC with hard negatives in every direction. `own` is CMC's recipe (choice: none is published
+    for CMC with this loss)."""
 
     name = "cmc_hard"
 

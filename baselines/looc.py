@@ -36,7 +36,8 @@ def looc_loss(queries: Tensor, keys: Tensor, queues: Tensor, temperature: float)
         temperature: > 0.
 
     Returns:
-        Mean over the batch and the spaces, a scalar.
+        Mean over the batch and the spaces, a scalar > 0; where all similarities are equal
+        (ln(1 + K) + (S - 1) ln(S + K)) / S.
     """
     queries = F.normalize(queries, dim=-1)
     keys, queues = F.normalize(keys.detach(), dim=-1), F.normalize(queues.detach(), dim=-1)
@@ -90,9 +91,9 @@ class LooC(Method):
 
     Which augmentations are left out is by default every operation of the recipe but crop and flip,
     or these where there is nothing else (choice: MetAug's comparison varies the recipe and does not
-    say). A step takes n + 2 forward passes for n of
-    them, one with gradient. The representation is the backbone's; LooC++, the unit-norm embeddings
-    of all spaces side by side, is a further read-out with the setting `features=looc_plus_plus`.
+    say). A step takes n + 2 forward passes for n of them, one with gradient. The representation is
+    the backbone's; LooC++, the unit-norm embeddings of all spaces side by side, is a further
+    read-out with the setting `features=looc_plus_plus`.
 
     `own` is the paper's recipe (unverified): colour and rotation left out, queue 16,384, momentum
     .999, batch 256, SGD .03; its texture augmentation is left out, its rate falls by our `step`.

@@ -1,18 +1,4 @@
-"""MetAug* (MetAug, Table 3): a MAG and the unified loss on top of NNCLR.
-
-The paper says that the two were combined for its ImageNet result and not how. This is the plainest
-reading (choice):
-
-- The network is NNCLR's. A pair is a nearest neighbour of one crop's projection and a prediction of
-  the other crop; an image has two positive pairs, one for each direction, and its negative pairs
-  are those of its neighbours with the other images' predictions. OUCL (Eq. 10) takes the place of
-  InfoNCE and pools the pairs of an image.
-- There is one encoder, hence one MAG. It augments predictions, through which NNCLR learns;
-  neighbours come from the past and stay as they are.
-- As in `metaug.algorithm` with the published variant: one pass over the data for the network and
-  one for the MAG, the loss with augmented features pools original and augmented pairs, and the
-  margins are large and those of the mini-batch. The look-ahead keeps the neighbours found.
-"""
+"""MetAug* (MetAug, Table 3): a MAG and the unified loss on top of NNCLR."""
 
 from collections.abc import Sequence
 from typing import ClassVar
@@ -56,7 +42,23 @@ def pair_similarities(neighbours: Pair, predictions: Pair) -> Pair:
 
 
 class MetAugNNCLR(NNCLR):
-    """MetAug on NNCLR, in the reading of this file's first lines."""
+    """MetAug on NNCLR.
+
+    The paper says that the two were combined for its ImageNet result and not how. This is the
+    plainest reading (choice):
+
+    - The network is NNCLR's. A pair is a nearest neighbour of one crop's projection and a
+      prediction of the other crop; an image has two positive pairs, one for each direction, and its
+      negative pairs are those of its neighbours with the other images' predictions. OUCL (Eq. 10)
+      takes the place of InfoNCE and pools the pairs of an image.
+    - There is one encoder, hence one MAG. It augments predictions, through which NNCLR learns;
+      neighbours come from the past and stay as they are.
+    - As in `metaug` with the published variant: one pass over the data for the network and one for
+      the MAG, the loss with augmented features pools original and augmented pairs, and the margins
+      are large and those of the mini-batch. The look-ahead keeps the neighbours found.
+
+    There is no `own` recipe: the paper gives none but the batch of 4096.
+    """
 
     name = "metaug_nnclr"
     presets: ClassVar = {}
@@ -66,15 +68,20 @@ class MetAugNNCLR(NNCLR):
         """Hyper-parameters of NNCLR's network and of MetAug."""
 
         alpha: float = Field(
-            1e-11, ge=0, description="weight of the margin regularisation; released code"
+            1e-11, ge=0, description="weight of the margin regularisation; released code (choice)"
         )
-        beta: float = Field(16.0, gt=0, description="inverse temperature of OUCL; released code")
+        beta: float = Field(
+            16.0, gt=0, description="inverse temperature of OUCL; released code (choice)"
+        )
         gamma: float = Field(0.40, ge=0, description="margin of OUCL; MetAug, section 4.4")
         delta: float = Field(
             1e-5, ge=0, description="weight of the loss with augmented features; MetAug, Table 5"
         )
         mag_hidden: int | None = Field(
-            None, ge=1, description="width of the MAG; none: 2048 times the width of the spec"
+            None,
+            ge=1,
+            description="width of the MAG; none: the released code's 2048 times the width of the "
+            "spec",
         )
         mag_learning_rate: float = Field(
             0.03, gt=0, description="constant rate of the MAG's SGD; released code"

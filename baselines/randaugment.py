@@ -23,10 +23,11 @@ class CMCRandAugment(CMC):
     """CMC on crops that RandAugment changed before they are split into views.
 
     Settings and set of operations are PyContrast's, `cmc_randaugment` of `metaug.data.augment`
-    (choice: those of the quoted value are not known).
+    (choice: those of the quoted value are not known, so there is no `own` recipe).
     """
 
     name = "cmc_randaugment"
+    presets: ClassVar = {}
     defaults: ClassVar = {"augmentation": "cmc_randaugment"}
 
     @classmethod

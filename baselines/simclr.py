@@ -24,7 +24,7 @@ def nt_xent_loss(z1: Tensor, z2: Tensor, temperature: float) -> Tensor:
         temperature: > 0.
 
     Returns:
-        Mean over the 2N anchors, a scalar.
+        Mean over the 2N anchors, a scalar > 0; ln(2N - 1) where all embeddings are equal.
     """
     z = F.normalize(torch.cat([z1, z2]), dim=1)
     logits = (z @ z.T / temperature).fill_diagonal_(-torch.inf)

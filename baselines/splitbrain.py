@@ -31,7 +31,8 @@ def splitbrain_loss(
         ab_target, l_target: bins, (N, H, W) int64; see `quantize`.
 
     Returns:
-        Mean over images and pixels (choice), a scalar; ln 313 + ln 100 for uniform predictions.
+        Mean over images and pixels (choice), a scalar >= 0; ln 313 + ln 100 for uniform
+        predictions.
     """
     return F.cross_entropy(ab_logits, ab_target) + F.cross_entropy(l_logits, l_target)
 

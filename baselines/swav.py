@@ -48,8 +48,8 @@ def swav_loss(
         temperature: > 0.
 
     Returns:
-        Mean over the batch, the A assignments and the V - 1 other crops, a scalar; ln P where all
-        scores are equal.
+        Mean over the batch, the A assignments and the V - 1 other crops, a scalar > 0; ln P where
+        all scores are equal.
     """
     logs = [(crop / temperature).log_softmax(1) for crop in scores]
     terms = [

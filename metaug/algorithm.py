@@ -105,42 +105,50 @@ class UnifiedHyper(Frozen):
     """The paper's text, or what the released code computes; gives the defaults `by variant`."""
     loss: Literal["oucl", "unified", "weighted", "contrastive"]
     """`oucl`: Eq. 10; `unified`: Eq. 8, no weights Γ; `weighted`: Eq. 9 with Γ / `decay`;
-    `contrastive`: softmax cross-entropy of each direction, summed (Eq. 1 as in CMC)."""
+    `contrastive`: softmax cross-entropy of each direction, summed (Eq. 1 as in CMC). That the
+    paper's tables are made with Eq. 10, rather than 9, is a (choice); the release has Eq. 8."""
     beta: float = Field(16.0, gt=0)
-    """Inverse temperature; the release's (the paper tries 2 to 256 and does not say)."""
+    """Inverse temperature; the release's (choice: the paper tries 2 to 256 and does not say which
+    it took)."""
     gamma: float = Field(ge=0)
     """Margin of Eq. 9 and 10: 0.40 in the paper, 0.25 in the release."""
     margin: float
-    """λ of Eq. 8."""
+    """λ of Eq. 8; 0 as the release has it by default (choice: the paper gives no value)."""
     decay: float = Field(1.0, gt=0)
     """φ_dec of section 4.4; that it divides Γ is a (choice), the formula was lost."""
     detach_weights: bool = False
-    """Treat Γ as a constant, as circle loss does; the paper does not say."""
+    """Treat Γ as a constant, as circle loss does. Eq. 10 follows from Eq. 9 in value whichever it
+    is, in gradient only without it (choice: the paper does not say)."""
     temperature: float = Field(0.07, gt=0)
-    """Of the `contrastive` loss."""
+    """Of the `contrastive` loss; CMC's (choice: the paper does not say)."""
     prefix: Literal["inverse_beta", "one"]
     """Factor before the logarithm: 1/β as in the paper, or 1 as 16/γ_c in the release."""
     similarity: Literal["shifted", "clamped"] = "shifted"
-    """From cosine to [0, 1]: (1 + cos) / 2 as in the release, or max(cos, 0)."""
+    """From cosine to [0, 1]: (1 + cos) / 2 as in the release, or max(cos, 0) (choice: the paper
+    does not say)."""
     pool: Literal["sample", "batch"] = "sample"
-    """Over which pairs the double sum runs: those of one image, or of the whole mini-batch."""
+    """Over which pairs the double sum runs: those of one image as in the release, or of the whole
+    mini-batch (choice: the paper speaks of the mini-batch's pairs and does not say more)."""
     positives: Literal["bank", "batch"] = "bank"
     """What the anchor is compared with: the target's memory bank row, as in CMC and in the release,
-    or its current feature. The paper does not say. With `batch` the encoders can tell positives
-    from negatives by age alone: at `lite` they outran the bank, and collapsed when the learning
-    rate fell (conv probe 44 % on CIFAR-10, 56 % with `bank`, 46 % untrained)."""
+    or its current feature (choice: the paper does not say). With `batch` the encoders can tell
+    positives from negatives by age alone: at `lite` they outran the bank, and collapsed when the
+    learning rate fell (conv probe 44 % on CIFAR-10, 56 % with `bank`, 46 % untrained)."""
     negatives: int = Field(ge=1)
     """Bank rows drawn for an evaluation of the loss: 4096 in the paper, 1024 in the release."""
     redraw_negatives: bool
-    """Draw negatives anew for every augmented combination, not once for an evaluation."""
+    """Draw negatives anew for every augmented combination, as the release does, not once for an
+    evaluation (choice: the paper does not say)."""
     exclude_own: bool = False
-    """Leave an image's own bank row out of its negatives."""
+    """Leave an image's own bank row out of its negatives; the release does not (choice: the paper
+    does not say)."""
     feature_dim: int = Field(128, ge=1)
     """Width of the embedding; release."""
     bank_momentum: float = Field(0.5, ge=0, le=1)
     """Share of a bank row that an update keeps; release."""
     bank_updates: Literal["once", "every_evaluation"]
-    """Once an iteration, after all losses; or whenever the original pairs were scored."""
+    """Once an iteration, after all losses (choice: the paper does not say); or, as in the release,
+    whenever the original pairs were scored."""
 
     @model_validator(mode="before")
     @classmethod
@@ -154,27 +162,31 @@ class MetAugHyper(UnifiedHyper):
     """Hyper-parameters of MetAug."""
 
     alpha: float = Field(1e-11, ge=0)
-    """Weight of the margin regularisation R_sigma in the meta objective; 0 leaves it out."""
+    """Weight of the margin regularisation R_sigma in the meta objective, 0 leaves it out; the
+    release's (choice: the paper tries 1e-3 to 1e-17 and does not say which it took)."""
     delta: float = Field(1e-5, ge=0)
-    """Weight of the loss with augmented features."""
+    """Weight of the loss with augmented features; the paper's best (Table 5), and the release's."""
     augmented_loss: Literal["pooled", "four"]
-    """One loss over original and augmented pairs, or the sum of four: each view, and all views,
-    replaced by augmented features."""
+    """One loss over original and augmented pairs as in the paper, or the release's sum of four:
+    each view, and all views, replaced by augmented features."""
     detach_features: bool = False
-    """Cut the path from augmented features through the MAGs into the encoders."""
+    """Cut the path from augmented features through the MAGs into the encoders; the release keeps it
+    (choice: the paper does not say)."""
     order: Order = "exact"
-    """Of the meta gradient: `exact`; `first_order`, the look-ahead weights taken as constants;
-    `none`, no look-ahead."""
+    """Of the meta gradient: `exact`, that of the paper (Eq. 3 and 6) and of the release;
+    `first_order`, the look-ahead weights taken as constants; `none`, no look-ahead."""
     look_ahead: Literal["encoder", "mag"] = "encoder"
-    """Whose fast weights the MAGs are judged with: `mag` is the release's earlier code."""
+    """Whose fast weights the MAGs are judged with: the encoders' (paper, Eq. 3), or the MAGs' own
+    as in the release's earlier code."""
     update_order: Literal["per_pass", "alternating", "simultaneous"]
-    """`per_pass`: one pass over the data for the encoders, then one for the MAGs (Algorithm 1);
-    `alternating`: both on every batch, the MAGs after the encoders; `simultaneous`: both from the
-    same weights, sharing the encoders' forward and backward pass."""
+    """`per_pass`: one pass over the data for the encoders, then one for the MAGs (the paper's
+    Algorithm 1); `alternating`: both on every batch, the MAGs after the encoders (the release);
+    `simultaneous`: both from the same weights, sharing the encoders' forward and backward pass."""
     inner_learning_rate: float | None = Field(ge=0)
-    """ℓ of the look-ahead; None: the encoders' current rate."""
+    """ℓ of the look-ahead; None: the encoders' current rate, as in the paper; 0.001 in the
+    release."""
     mag_hidden: int | None = Field(None, ge=1)
-    """Hidden width of the MAGs; None: 2048 times the width of the spec."""
+    """Hidden width of the MAGs; None: the release's 2048 times the width of the spec."""
     mag_optimizer: Literal["sgd", "adam"] = "sgd"
     """Of the MAGs; release."""
     mag_learning_rate: float = Field(0.03, gt=0)
@@ -182,11 +194,13 @@ class MetAugHyper(UnifiedHyper):
     mag_weight_decay: float = Field(1e-4, ge=0)
     """Release; it can outweigh gradients scaled by delta, so the norms of both are logged."""
     mag_gradient_scale: Literal["scaled", "unscaled"] = "scaled"
-    """`unscaled` divides the meta objective by delta."""
+    """The meta objective as the paper and the release have it, or divided by delta."""
     mag_running_statistics: bool
-    """Let the encoder step move the MAGs' running statistics of batch normalisation."""
+    """Let the encoder step move the MAGs' running statistics of batch normalisation, as the release
+    does (choice: the paper does not say)."""
     mag_probe_mode: Literal["eval", "train"]
-    """Batch-norm mode of the MAGs when augmented features are probed."""
+    """Batch-norm mode of the MAGs when augmented features are probed; `train` in the release
+    (choice: the paper does not say)."""
     margin_size: MarginSize = "large"
     """Which margins of Eq. 4; the paper's best (Figure 5)."""
     margin_in_encoder_step: bool
@@ -194,16 +208,19 @@ class MetAugHyper(UnifiedHyper):
     margin_in_look_ahead: bool
     """Add R_sigma to the loss of the look-ahead step, as the release does."""
     margin_scope: Literal["batch", "sample"]
-    """Over which pairs the margins' minimum and maximum run."""
+    """Over which pairs the margins' minimum and maximum run: those of the mini-batch as in the
+    paper, or of an image as in the release."""
     margin_gradient: bool
-    """Let gradients flow through the margins."""
+    """Let gradients flow through the margins, as the release does (choice: the paper does not
+    say)."""
     margin_positive_weight: float = Field(ge=0)
     """Weight of the positive part of R_sigma: 1 in the paper, 1e-4 in the release."""
     margin_pairs: Literal["mixed", "released"]
-    """Pairs with an augmented anchor; or the release's twelve groups, six without one."""
+    """Pairs with an augmented anchor, as in the paper; or the release's twelve groups, six without
+    one."""
     margin_originals: Literal["first", "overwritten"]
-    """Which scores of original pairs give the margins: those of the first call, or those that the
-    release's later calls overwrite them with."""
+    """Which scores of original pairs give the margins: those of the first call (choice: the paper
+    knows one), or those that the release's later calls overwrite them with."""
 
 
 class PairScores:
@@ -279,7 +296,7 @@ class MetAugOUCL(Method):
 
     @classmethod
     def views_of(cls, hyper: UnifiedHyper) -> tuple[str, ...]:
-        """The paper's third view is RGB, the release's all of Lab (sheet, row 1)."""
+        """The paper's third view is RGB, the release's all of Lab."""
         return ("rgb" if hyper.variant == "published" else "lab", "l", "ab")
 
     @classmethod
@@ -702,7 +719,7 @@ class MetAug(MetAugOUCL):
         """The encoders' layers, each also with the MAGs' outputs appended.
 
         Table 5 probes "with augmented features"; the paper does not say how they join the
-        representation, the release appends them to the layer (sheet, row 32).
+        representation, the release appends them to the layer.
         """
         readouts = super().representation(images)
         self.mags.train(self.hyper.mag_probe_mode == "train")

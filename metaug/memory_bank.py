@@ -28,7 +28,7 @@ class MemoryBank(nn.Module):
     def draw(self, count: int, generator: torch.Generator) -> Tensor:
         """Draw `count` row numbers uniformly with replacement, (count,) int64.
 
-        An image's own row and duplicates are possible, as in the release (sheet, row 8).
+        An image's own row and duplicates are possible, as in the release.
         """
         index = torch.randint(self.rows, (count,), generator=generator)
         return index.to(self.device)

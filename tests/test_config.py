@@ -108,6 +108,31 @@ def test_a_mistake_ends_the_workflow_with_one_line(
     assert capsys.readouterr().err.count("\n") == 1
 
 
+@pytest.mark.parametrize(
+    ("overrides", "message"),
+    [
+        ({"looc": {"augmentation": "none"}}, "looc leaves out one augmentation at a time"),
+        ({"dacl": {"lambda_min": 0.5}}, "lambda_min = 0.5"),
+        ({"moco": {"queue_size": 100}}, "moco: queue_size 100 is not a multiple of batch_size"),
+        ({"cmc": {"views": ["l"]}}, "cmc contrasts views: give it at least two"),
+        ({"splitbrain": {"views": ["rgb"]}}, "splitbrain predicts ab from L and L from ab"),
+    ],
+)
+def test_a_contradiction_ends_the_workflow_with_one_line_before_any_training(
+    overrides: dict[str, Any],
+    message: str,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.chdir(ROOT)
+    with pytest.raises(SystemExit) as stopped:
+        load_plan({"overrides": overrides})
+    assert stopped.value.code == 2
+    error = capsys.readouterr().err
+    assert message in error
+    assert error.count("\n") == 1
+
+
 def test_spec_survives_json() -> None:
     one = spec()
     assert TrialSpec.model_validate_json(one.canonical_json()) == one

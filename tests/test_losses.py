@@ -1,4 +1,4 @@
-"""The losses of MetAug against naive float64 formulas and the numbers of the formula sheet."""
+"""The losses of MetAug against naive float64 formulas and their known values."""
 
 import math
 
@@ -110,7 +110,7 @@ def test_a_detached_weight_pulls_on_a_positive_that_is_at_its_optimum():
         pytest.param(oucl_loss, {"gamma": 0.4}, 0.5, 0.5, 0.923830, 0.837187, id="eq-10-half"),
     ],
 )
-def test_numbers_of_the_sheet(loss, options, positive, negative, expected_4096, expected_1024):
+def test_known_values(loss, options, positive, negative, expected_4096, expected_1024):
     for negatives, expected in ((4096, expected_4096), (1024, expected_1024)):
         value = loss(
             torch.full((2, 6), positive, dtype=torch.float64),
@@ -122,7 +122,7 @@ def test_numbers_of_the_sheet(loss, options, positive, negative, expected_4096, 
 
 
 def released_loss(positive_cosines, negative_cosines, scale=16, positive_shift=0, negative_shift=0):
-    """The release's formula (sheet, section 4.3) with its flags, sample by sample."""
+    """The release's formula with its flags, sample by sample."""
     total = 0.0
     for own, others in zip(positive_cosines.tolist(), negative_cosines.tolist(), strict=True):
         negative = sum(math.exp(scale * ((1 + c) / 2 - negative_shift)) for c in others)

@@ -1,7 +1,10 @@
 """What holds for every registered method; a new file in `baselines` is found by itself."""
 
+import ast
 import copy
 import random
+import re
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -66,6 +69,40 @@ def update(make_batch):
     return steps
 
 
+ROOT = Path(__file__).parents[1]
+OUTSIDE = (
+    *("snakemake", "pandas", "pathlib", "os", "io", "shutil", "tempfile"),
+    *("metaug.files", "metaug.config", "metaug.record", "metaug.training", "metaug.evaluation"),
+    *("metaug.reporting", "metaug.paper", "metaug.plan", "metaug.trial", "metaug.job"),
+)
+"""What a method must not know: files, the workflow, tables, and the packages above it."""
+
+SOURCE = re.compile(
+    r"\(choice|\(unverified|paper|[Rr]elease|quoted row|MetAug|SimCLR|MoCo|BYOL|Barlow Twins|SwAV"
+    r"|SimSiam|NNCLR|CMC|DIM|NAT|BiGAN|DACL|LooC|HCL|lightly|bolts|PyContrast"
+)
+"""What a description of a hyper-parameter names: its value's source, or that it is a choice."""
+
+
+@pytest.mark.parametrize(
+    "file",
+    [*sorted(ROOT.glob("baselines/*.py")), ROOT / "metaug/algorithm.py"],
+    ids=lambda path: path.name,
+)
+def test_a_method_knows_nothing_of_files_the_workflow_or_tables(file):
+    tree = ast.parse(file.read_text())
+    imported = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            imported |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, "relative import"
+            imported |= {f"{node.module}.{alias.name}" for alias in node.names}
+        elif isinstance(node, ast.Name):
+            assert node.id != "open"
+    assert not [name for name in imported if any(f"{name}.".startswith(f"{o}.") for o in OUTSIDE)]
+
+
 @every_method
 def test_its_spec_reads_back_with_the_same_hash(name, make_spec):
     spec = make_spec(name)
@@ -80,6 +117,7 @@ def test_it_and_its_hyper_parameters_say_what_they_mean(name):
     assert kind.Hyper.model_fields.keys().isdisjoint(TrialSpec.model_fields)
     for key, field in kind.Hyper.model_fields.items():
         assert field.description, f"{name}.{key} has no description"
+        assert SOURCE.search(field.description), f"{name}.{key}: a source, or the mark (choice)"
 
 
 @every_case

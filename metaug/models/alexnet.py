@@ -110,7 +110,7 @@ class AlexNet(nn.Module):
 
         Returns:
             ``conv``: conv5 after its pooling, flattened, ``(N, Dc)``; ``fc``: fc7, ``(N, Df)``
-            (the sheet's reading of the paper's ``fc``; the released code probes fc6).
+            (choice: the paper's ``fc`` has two linear layers; the released code probes fc6).
         """
         found = self.activations(x, "flatten", "fc7")
         return {"conv": found["flatten"], "fc": found["fc7"]}

@@ -36,6 +36,7 @@ def test_equals_the_naive_formula(lambda_):
 
 
 def test_agrees_with_lightly():
+    """Same convention: batch norm of each crop, biased variance, sum over the matrix."""
     z1, z2 = embeddings(16, 6), embeddings(16, 6, seed=1)
     theirs = lightly.loss.BarlowTwinsLoss(lambda_param=5e-3)(z1, z2)
     assert float(barlow_twins_loss(z1, z2, 5e-3)) == pytest.approx(float(theirs), abs=1e-9)
@@ -84,6 +85,15 @@ def test_gradient_flows_through_both_crops():
     barlow_twins_loss(z1, z2, 0.1).backward()
     assert z1.grad.abs().sum() > 0
     assert z2.grad.abs().sum() > 0
+
+
+def test_the_method_correlates_the_projections_of_two_crops(make_spec, make_batch, ready):
+    method = ready(make_spec("barlow_twins", off_diagonal_weight=0.3, loss_scale=0.2))
+    batch = make_batch(method)
+    loss, _ = method.training_step(batch)
+    with torch.no_grad():
+        z1, z2 = (method.projector(method.encode(crop)) for crop in batch.crops)
+    torch.testing.assert_close(loss.detach(), 0.2 * barlow_twins_loss(z1, z2, 0.3))
 
 
 def test_the_loss_of_a_step_is_scaled(make_spec, make_batch, ready):

@@ -55,6 +55,23 @@ def test_gradient_flows_through_the_predictions_alone():
     assert all(z.grad is None for z in tensors[2:])
 
 
+def test_the_method_predicts_the_target_of_the_other_crop(make_spec, make_batch, ready):
+    method = ready(make_spec("byol"))
+    batch = make_batch(method)
+    loss, _ = method.training_step(batch)
+    encoder, projector = method.target_network
+    with torch.no_grad():
+        p1, p2 = (method.predictor(method.online_network(x)) for x in rgb(batch))
+        z1, z2 = (projector(encoder(x)) for x in rgb(batch))
+    torch.testing.assert_close(loss.detach(), byol_loss(p1, p2, z1, z2))
+    assert not torch.isclose(loss.detach(), byol_loss(p1, p2, z2, z1), rtol=1e-3)
+
+
+def rgb(batch):
+    """The normalised crops, as an encoder sees them."""
+    return [batch.views(("rgb",), crop)["rgb"] for crop in (0, 1)]
+
+
 def test_the_target_follows_after_the_step(make_spec, make_batch, ready):
     """With momentum 0 at the first step the target is the online network as the step left it."""
     method = ready(make_spec("byol", momentum_start=0.0))

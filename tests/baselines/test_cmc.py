@@ -53,7 +53,7 @@ def test_equal_scores_give_the_log_of_the_candidates_in_each_direction(negatives
     assert both.item() == pytest.approx(2 * math.log(negatives + 1))
 
 
-def test_random_embeddings_start_at_the_sheets_value():
+def test_random_embeddings_start_at_the_expected_value():
     """About 9.0 for K = 4096 and T = 0.07: cosines of variance 1/128, so ln K + 1 / (256 T^2)."""
     z = [embeddings(2048, 128, seed=seed) for seed in (0, 1)]
     value = cmc_loss(*z, embeddings(4096, 128, seed=2), 0.07).item()
@@ -98,6 +98,13 @@ def test_two_views_are_cmcs_own(make_spec, ready, make_batch):
     method = ready(make_spec("cmc", views=("l", "ab")))
     assert set(method.encoders) == {"l", "ab"}
     assert math.isfinite(float(method.update(make_batch(method))["loss"]))
+
+
+@pytest.mark.parametrize("name", ["cmc", "cmc_debiased", "cmc_hard"])
+def test_its_own_recipe_is_a_valid_spec(make_spec, name):
+    spec = make_spec(name, "resnet50", preset="own")
+    assert (spec.views, spec.augmentation) == (("l", "ab"), ("cmc",))
+    assert (spec.batch_size, spec.learning_rate, spec.hyper["negatives"]) == (128, 0.03, 16384)
 
 
 def test_one_view_is_refused(make_spec):

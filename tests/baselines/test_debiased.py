@@ -7,7 +7,12 @@ import torch
 from torch.nn import functional as F
 
 from baselines.cmc import cmc_loss
-from baselines.debiased import class_prior, debiased_cmc_loss, debiased_loss
+from baselines.debiased import (
+    class_prior,
+    debiased_cmc_loss,
+    debiased_cross_entropy,
+    debiased_loss,
+)
 from baselines.simclr import nt_xent_loss
 from metaug.config import Config, DatasetScale, Grid, Scale
 from metaug.method import Batch, DataShape, build_method
@@ -58,7 +63,7 @@ def test_without_prior_it_is_nt_xent():
     )
 
 
-def test_orthogonal_instances_give_the_closed_form_of_the_sheet():
+def test_orthogonal_instances_give_the_closed_form():
     z = torch.eye(256, dtype=torch.float64)
     assert float(debiased_loss(z, z, 0.5, 0.1)) == pytest.approx(3.045633, abs=1e-6)
 
@@ -79,6 +84,18 @@ def test_clamped_anchors_give_finite_gradients(temperature):
     debiased_loss(z1, z2, temperature, 0.3).backward()
     assert torch.isfinite(z1.grad).all()
     assert torch.isfinite(z2.grad).all()
+
+
+def test_an_estimate_of_exactly_zero_is_clamped_with_finite_gradients():
+    """Its logarithm has an infinite gradient, and infinity times the clamp's zero is NaN."""
+    positive = torch.zeros(1, dtype=torch.float64, requires_grad=True)
+    negative = torch.tensor([math.log(0.5)], dtype=torch.float64, requires_grad=True)
+    assert float(negative.detach().exp()) == 0.5 * float(positive.detach().exp())
+    loss = debiased_cross_entropy(positive, negative, 3, 0.4, 0.5)
+    assert float(loss.detach()) == pytest.approx(math.log(1 + 3 * math.exp(-1 / 0.4)))
+    loss.backward()
+    assert torch.isfinite(positive.grad).all()
+    assert float(negative.grad) == 0
 
 
 def test_clamped_negatives_get_no_gradient():

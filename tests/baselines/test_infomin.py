@@ -55,16 +55,29 @@ def test_patches_of_an_image_are_projected_and_then_taken_together():
 def test_the_loss_weighs_instance_and_jigsaw_against_the_same_keys(
     make_spec, make_batch, ready, monkeypatch, weight
 ):
-    calls = []
+    calls, queries, cut_images = [], [], []
 
     def spy(query, key, queue, temperature):
         calls.append((key.clone(), queue.clone(), info_nce_loss(query, key, queue, temperature)))
+        queries.append(query.detach())
         return calls[-1][2]
 
+    def cut(images, grid, generator):
+        cut_images.append(images)
+        return jigsaw_patches(images, grid, generator)
+
     monkeypatch.setattr("baselines.infomin.info_nce_loss", spy)
+    monkeypatch.setattr("baselines.infomin.jigsaw_patches", cut)
     method = ready(make_spec("infomin", jigsaw_weight=weight))
     before = method.queue.read()
-    loss, _ = method.training_step(make_batch(method))
+    batch = make_batch(method)
+    loss, _ = method.training_step(batch)
+    with torch.no_grad():
+        query = method.embed(method.query_network, batch.crops[0])
+        expected_key = method.embed(method.key_network, batch.crops[1])
+    torch.testing.assert_close(queries[0], query)
+    torch.testing.assert_close(calls[0][0], expected_key, rtol=1e-4, atol=1e-5)
+    assert cut_images[0] is batch.crops[2]
     (key, queue, instance), (jigsaw_key, jigsaw_queue, jigsaw) = calls
     assert torch.equal(key, jigsaw_key)
     assert torch.equal(queue, before)

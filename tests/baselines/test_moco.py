@@ -48,7 +48,7 @@ def test_equal_similarities_give_the_logarithm_of_one_plus_the_queue():
 
 
 def test_agrees_with_lightly():
-    """lightly also enqueues inside the loss, after the logits."""
+    """Same convention, but that lightly also enqueues inside the loss, after the logits."""
     query, key, queue = (
         t.float() for t in (embeddings(6, 8), embeddings(6, 8, seed=1), embeddings(16, 8, seed=2))
     )
@@ -135,6 +135,44 @@ def test_the_key_network_is_not_optimised(make_spec, make_batch, ready):
         id(p) for group in method.optimizers["encoder"].param_groups for p in group["params"]
     }
     assert optimised == {id(p) for p in method.query_network.parameters()}
+
+
+def test_the_method_contrasts_first_crops_with_keys_of_second_crops(make_spec, make_batch, ready):
+    method = ready(make_spec("moco", momentum_start=1.0, temperature=0.3))
+    batch, queue = make_batch(method), method.queue.read()
+    loss, _ = method.training_step(batch)
+    with torch.no_grad():
+        query = method.embed(method.query_network, batch.crops[0])
+        key = method.embed(method.key_network, batch.crops[1])
+    torch.testing.assert_close(
+        loss.detach(), info_nce_loss(query, key, queue, 0.3), rtol=1e-4, atol=1e-5
+    )
+
+
+def test_parts_of_a_batch_are_embedded_with_statistics_of_their_own(make_spec, make_batch, ready):
+    split, whole = (ready(make_spec("moco", bn_splits=splits)) for splits in (2, 1))
+    images = make_batch(split).crops[0]
+    with torch.no_grad():
+        embedded = split.embed(split.query_network, images)
+        halves = [whole.embed(whole.query_network, half) for half in images.split(4)]
+        together = whole.embed(whole.query_network, images)
+    torch.testing.assert_close(embedded, torch.cat(halves))
+    assert not torch.allclose(embedded, together, atol=1e-3)
+
+
+def test_keys_share_their_statistics_with_a_random_part_of_the_batch(make_spec, make_batch, ready):
+    """Unshuffled, a key and its query would be normalised beside the same images."""
+    method = ready(make_spec("moco", bn_splits=2))
+    batch = make_batch(method)
+    generator = torch.Generator()
+    generator.set_state(batch.generator.get_state())
+    order = torch.randperm(8, generator=generator)
+    keys = method.keys(batch)
+    with torch.no_grad():
+        unshuffled = method.embed(method.key_network, batch.crops[1])
+        shuffled = method.embed(method.key_network, batch.crops[1][order])
+    torch.testing.assert_close(keys[order], shuffled)
+    assert not torch.allclose(keys, unshuffled, atol=1e-3)
 
 
 def test_keys_encoded_in_a_drawn_order_are_put_back_in_place(make_spec, make_batch, ready):

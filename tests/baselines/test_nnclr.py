@@ -69,6 +69,7 @@ def test_lightly_has_the_same_positives_and_more_negatives():
 
 
 def test_neighbours_agree_with_lightly_and_with_a_search():
+    """Same search; lightly's recipe enqueues the second crop's projections, ours the first's."""
     support = F.normalize(embeddings(16, 5, seed=2), dim=1)
     z = embeddings(7, 5)
     rows = nearest_neighbours(z, support)
@@ -84,6 +85,17 @@ def test_gradient_flows_through_the_predictions_alone():
     nnclr_loss(*tensors, 0.1).backward()
     assert all(n.grad is None for n in tensors[:2])
     assert all(p.grad.abs().sum() > 0 for p in tensors[2:])
+
+
+def test_the_method_predicts_the_neighbour_of_the_other_crop(make_spec, make_batch, ready):
+    method = ready(make_spec("nnclr", temperature=0.3))
+    batch, support = make_batch(method), method.queue.read()
+    loss, _ = method.training_step(batch)
+    with torch.no_grad():
+        z1, z2 = (method.projector(method.encode(crop)) for crop in batch.crops)
+        p1, p2 = method.predictor(z1), method.predictor(z2)
+    nn1, nn2 = (support[nearest_neighbours(z, support)] for z in (z1, z2))
+    torch.testing.assert_close(loss.detach(), nnclr_loss(nn1, nn2, p1, p2, 0.3))
 
 
 def test_neighbours_are_searched_before_the_batch_is_enqueued(

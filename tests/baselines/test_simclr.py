@@ -62,7 +62,7 @@ def test_equal_embeddings_give_the_log_of_the_candidates(n):
     assert nt_xent_loss(z, z, 0.3).item() == pytest.approx(math.log(2 * n - 1))
 
 
-def test_equal_views_of_orthogonal_instances_give_the_number_of_the_sheet():
+def test_equal_views_of_orthogonal_instances_give_the_known_value():
     z = torch.eye(256, dtype=torch.float64)
     value = nt_xent_loss(z, z, 0.5).item()
     assert value == pytest.approx(math.log(1 + 510 * math.exp(-2)))

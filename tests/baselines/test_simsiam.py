@@ -33,6 +33,7 @@ def test_is_minus_one_for_equal_and_one_for_opposite_directions():
 
 
 def test_agrees_with_lightly():
+    """Same convention; its criterion is one direction, the recipe's mean of both is the loss."""
     p1, p2, z1, z2 = (embeddings(seed) for seed in range(4))
     criterion = lightly.loss.NegativeCosineSimilarity()
     theirs = 0.5 * (criterion(p1, z2) + criterion(p2, z1))
@@ -44,6 +45,17 @@ def test_gradient_flows_through_the_predictions_alone():
     simsiam_loss(*tensors).backward()
     assert all(p.grad.abs().sum() > 0 for p in tensors[:2])
     assert all(z.grad is None for z in tensors[2:])
+
+
+def test_the_method_predicts_the_projection_of_the_other_crop(make_spec, make_batch, ready):
+    method = ready(make_spec("simsiam"))
+    batch = make_batch(method)
+    loss, _ = method.training_step(batch)
+    with torch.no_grad():
+        z1, z2 = (method.projector(method.encode(crop)) for crop in batch.crops)
+        p1, p2 = method.predictor(z1), method.predictor(z2)
+    torch.testing.assert_close(loss.detach(), simsiam_loss(p1, p2, z1, z2))
+    assert not torch.isclose(loss.detach(), simsiam_loss(p1, p2, z2, z1), atol=1e-3)
 
 
 def test_the_projections_learn_only_through_the_predictor(make_spec, make_batch, ready):

@@ -110,6 +110,19 @@ def at(batch, *, epoch=1, progress=0.9):
     return dataclasses.replace(batch, epoch=epoch, progress=progress)
 
 
+def test_the_method_predicts_the_assignment_of_the_other_crop(make_spec, make_batch, ready):
+    changes = {"temperature": 0.3, "epsilon": 0.1, "sinkhorn_iterations": 1}
+    method = ready(make_spec("swav", **changes))
+    batch = make_batch(method)
+    loss, _ = method.training_step(batch)
+    with torch.no_grad():
+        z = [method.projector(method.encode(crop)) for crop in batch.crops]
+        scores = [method.prototypes(torch.nn.functional.normalize(each, dim=1)) for each in z]
+    assignments = [sinkhorn(each, 0.1, 1) for each in scores]
+    torch.testing.assert_close(loss.detach(), swav_loss(scores, assignments, 0.3))
+    assert not torch.isclose(loss.detach(), swav_loss(scores, assignments[::-1], 0.3), rtol=1e-3)
+
+
 def test_prototypes_are_normalised_when_an_iteration_starts(
     make_spec, make_batch, ready, monkeypatch
 ):

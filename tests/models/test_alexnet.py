@@ -64,7 +64,7 @@ def test_channels_never_fall_below_one():
 
 
 def test_equals_the_network_written_out_by_hand():
-    """Original geometry, from the sheet's list of layers, in float64."""
+    """Original geometry, the list of layers of CMC's AlexNet, in float64."""
     encoder = AlexNet(1, width=1 / 32, image_size=224).double()
     weights = [w.detach() for w in encoder.parameters()]
     images = torch.rand(
