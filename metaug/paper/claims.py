@@ -254,7 +254,7 @@ def each_part_improves_cmc(results: Results) -> list[Part]:
         if table6.has_setting("cmc_randaugment", name):
             pairs.append(("metaug", "cmc_randaugment"))
         cells = {
-            method: column.found(results, method, {"views": "", "batch_size": 64})[
+            method: column.found(results, method, {"views": "", "batch_size": table6.BATCH_SIZE})[
                 "|".join(views), table6.BATCH_SIZE
             ]
             for pair in pairs

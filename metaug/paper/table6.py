@@ -65,7 +65,7 @@ def render(frame: pd.DataFrame) -> Table:
             for metric in METRICS:
                 found = intervals_by(
                     frame,
-                    {"views": "", "batch_size": 64},
+                    {"views": "", "batch_size": BATCH_SIZE},
                     method=method,
                     dataset=dataset,
                     backbone="resnet50",

@@ -52,6 +52,16 @@ def test_two_views_and_the_batch_that_the_paper_states():
     assert with_randaugment <= {("y", "dbdr")}
 
 
+def test_a_user_who_makes_the_batch_the_default_keeps_the_cells():
+    """Settings leave out what is at the default, here the batch."""
+    frame = frame_of("smoke", table6)
+    renamed = frame["setting"].str.replace("batch_size=128;", "")
+    assert (renamed != frame["setting"]).all()
+    expected, table = table6.render(frame), table6.render(frame.assign(setting=renamed))
+    assert run_cells(table) == run_cells(expected)
+    assert table.cells["metaug", "l_ab_top1"].ours == expected.cells["metaug", "l_ab_top1"].ours
+
+
 def test_the_reading_of_the_view_settings_and_the_rows_is_said():
     notes = " ".join(table6.FOOTNOTES)
     for matter in (
