@@ -15,6 +15,11 @@ PLAN = load_plan(config)
 SCALE = PLAN.scale.name
 RESULTS = f"results/{SCALE}"
 FIGURES = f"figures/{SCALE}"
+SCORECARD = [
+    f"{RESULTS}/scorecard{ending}"
+    for ending in (".csv", "_comparisons.csv", ".md", ".html")
+]
+REPORT = f"{RESULTS}/report.html"
 
 
 wildcard_constraints:
@@ -28,8 +33,23 @@ rule all:
     default_target: True
     input:
         [PLAN.wanted(artefact) for artefact in PLAN.rendered],
-        f"{RESULTS}/scorecard.html",
-        f"{RESULTS}/report.html",
+        SCORECARD,
+        REPORT,
+
+
+# Targets have no output: while it is there, Snakemake would not miss a deleted record.
+rule scorecard:
+    input:
+        SCORECARD,
+        PLAN.records("claims"),
+        PLAN.tidy_frame,
+
+
+rule report:
+    input:
+        REPORT,
+        PLAN.records(),
+        PLAN.tidy_frame,
 
 
 rule tables:
@@ -49,6 +69,14 @@ for artefact in PLAN.rendered:
             artefact
         input:
             PLAN.wanted(artefact),
+
+
+onsuccess:
+    PLAN.write_tidy_frame()
+
+
+onerror:
+    PLAN.write_tidy_frame()
 
 
 include: "workflow/rules/data.smk"

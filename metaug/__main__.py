@@ -50,11 +50,11 @@ def _parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     commands = parser.add_subparsers(dest="command", required=True)
-    shown = commands.add_parser("show", help="spec, trials and commit behind a cell of a table")
+    shown = commands.add_parser("show", help="spec, trials and commit behind a number")
     shown.add_argument(
         "cell",
         help="ARTEFACT:ROW:COLUMN as in the CSV, table1:metaug:cifar10_conv; an artefact, for its "
-        "trainings; or the 12 digits of a spec",
+        "trainings; a claim, C1, for its comparisons; scorecard; or the 12 digits of a spec",
     )
     planned = commands.add_parser("plan", help="number of trainings and hours, before any of them")
     for command in (shown, planned):

@@ -1,9 +1,10 @@
 """The plan: which artefacts there are, which trials each needs, and where everything lies."""
 
+import hashlib
 import importlib
 import pkgutil
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from functools import cached_property
 from pathlib import Path
 from types import ModuleType
@@ -15,7 +16,7 @@ import metaug.paper
 from metaug.config import Config, Grid, Scale, load_config
 from metaug.errors import UserError
 from metaug.record import read_record, record_path
-from metaug.reporting.aggregate import COLUMNS
+from metaug.reporting.aggregate import COLUMNS, validate_frame, write_frame
 from metaug.reporting.figures import Drawing
 from metaug.reporting.tables import Table
 from metaug.spec import TrialSpec
@@ -77,15 +78,44 @@ class Plan:
         """The paper's figures."""
         return [name for name in self.rendered if name.startswith("figure")]
 
+    @property
+    def tidy_frame(self) -> Path:
+        """The file of the frame of all records."""
+        return Path("results") / self.scale.name / "trials.csv"
+
     def frames(self, artefact: str) -> list[Path]:
         """The frame that a rendered artefact is made from; none for one without trials."""
         name = Path("results") / self.scale.name / "frames" / f"{artefact}.csv"
         return [name] if artefact in self.artefacts else []
 
     def render(self, artefact: str, frames: Mapping[str, pd.DataFrame]) -> Table | Drawing:
-        """An artefact from its frame, if it needs one."""
+        """An artefact from its frame, if it needs one.
+
+        Raises:
+            UserError: the frame is not valid; names the row.
+        """
         render = self.modules[artefact].render
-        return render(frames[artefact]) if artefact in self.artefacts else render()
+        if artefact not in self.artefacts:
+            return render()
+        validate_frame(frames[artefact])
+        return render(frames[artefact])
+
+    def sources(self, *names: str) -> str:
+        """A digest of the code that renders these artefacts: their modules and what all share.
+
+        As a parameter of the rules that render, it has them run again after an edit; no training
+        depends on it. What needs no trials is drawn from the code itself, so from all of it.
+        """
+        paper = Path(metaug.paper.__path__[0])
+        others = {f"{name}.py" for name in {*self.artefacts, *self.rendered} - {*names}}
+        files = {*paper.glob("[!.]*.*"), *(paper.parent / "reporting").glob("[!.]*.*")}
+        files -= {paper / other for other in others}
+        if not {*names} <= self.artefacts.keys():
+            files |= {*paper.parent.rglob("[!.]*.py")}
+        digest = hashlib.sha256()
+        for path in sorted(files):
+            digest.update(path.read_bytes())
+        return digest.hexdigest()[:12]
 
     def files(self, artefact: str) -> list[Path]:
         """The files of a rendered artefact."""
@@ -96,13 +126,14 @@ class Plan:
         return [folder / f"{artefact}.{ending}" for ending in FIGURE_ENDINGS]
 
     def wanted(self, artefact: str) -> list[Path]:
-        """What the target of an artefact asks for: its files, and its records too.
+        """What the target of an artefact asks for: its files, its records and the tidy frame too.
 
         Snakemake does not make a missing file again while what was made from it is there: a
         deleted record would go unnoticed.
         """
-        records = self.records(artefact) if artefact in self.artefacts else []
-        return [*self.files(artefact), *records]
+        if artefact not in self.artefacts:
+            return self.files(artefact)
+        return [*self.files(artefact), *self.records(artefact), self.tidy_frame]
 
     @property
     def parts(self) -> list[range]:
@@ -123,13 +154,16 @@ class Plan:
         spec = self.specs[spec] if isinstance(spec, str) else spec
         return Path("data") / f"{spec.dataset}-{spec.image_size}"
 
-    def records(self, artefact: str) -> list[Path]:
-        """The records that an artefact is made from."""
+    def records(self, artefact: str | None = None) -> list[Path]:
+        """The records that an artefact, or all artefacts, are made from."""
         return [
             record_path(self.folder(spec), trial)
-            for spec in self.specs_of[artefact]
+            for spec in self._specs(artefact)
             for trial in range(self.grid.trials)
         ]
+
+    def _specs(self, artefact: str | None) -> Iterable[TrialSpec]:
+        return self.specs.values() if artefact is None else self.specs_of[artefact]
 
     def read_records(self, spec: TrialSpec) -> list[dict[str, Any]]:
         """The valid records of a spec, by trial."""
@@ -156,14 +190,17 @@ class Plan:
 
     def frame(self, artefact: str | None = None) -> pd.DataFrame:
         """The tidy frame of an artefact, or of all artefacts: every valid record there is."""
-        specs = self.specs.values() if artefact is None else self.specs_of[artefact]
         rows = [
             row
-            for spec in specs
+            for spec in self._specs(artefact)
             for record in self.read_records(spec)
             for row in self._rows(spec, record)
         ]
         return pd.DataFrame(rows, columns=COLUMNS)
+
+    def write_tidy_frame(self) -> None:
+        """Write the frame of all records to its file, atomically."""
+        write_frame(self.frame(), self.tidy_frame)
 
     def _rows(self, spec: TrialSpec, record: dict[str, Any]) -> list[dict[str, Any]]:
         keys = {

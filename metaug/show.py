@@ -1,11 +1,20 @@
-"""What is behind a number: the spec, the trials and the commit of a cell of a table."""
+"""What is behind a number: the spec, the trials and the commit of a cell, the cells of a claim."""
+
+import math
+from collections.abc import Sequence
 
 from metaug.errors import UserError
+from metaug.paper.claims import CLAIMS, decide
 from metaug.plan import Plan
+from metaug.reporting.claims import Outcome, Results
+from metaug.reporting.html import interval, p_value, signed
 from metaug.reporting.names import dataset_name, method_name
 from metaug.reporting.report import Training, commit_text
+from metaug.reporting.scorecard import tally
 from metaug.reporting.tables import Table
 from metaug.spec import TrialSpec, suggestion
+
+SCORECARD = "scorecard"
 
 
 def show(plan: Plan, address: str) -> str:
@@ -14,7 +23,8 @@ def show(plan: Plan, address: str) -> str:
     Args:
         plan: says where the records lie.
         address: a cell, `table1:metaug:cifar10_conv` (artefact, row and column as in its CSV); an
-            artefact, `figure5`, for the list of its trainings; or the 12 digits of a spec.
+            artefact, `figure5`, for the list of its trainings; a claim, `C1` or `scorecard:C1`, or
+            `scorecard` for all; or the 12 digits of a spec.
 
     Raises:
         UserError: there is no such thing (names the closest), or it has not been run.
@@ -22,10 +32,13 @@ def show(plan: Plan, address: str) -> str:
     artefact, *place = address.split(":")
     if address in plan.specs:
         return _training(plan, plan.specs[address])
-    if artefact not in plan.specs_of:
-        raise UserError(
-            f"unknown artefact or spec {artefact!r}; {suggestion(artefact, _known(plan))}"
-        )
+    if address in _CLAIMS:
+        return _claim(plan, address)
+    if artefact == SCORECARD:
+        return _scorecard(plan, *place)
+    if artefact not in {*plan.specs_of, *plan.rendered}:
+        known = [*plan.specs_of, *plan.rendered, SCORECARD]
+        raise UserError(f"unknown artefact or spec {artefact!r}; {suggestion(artefact, known)}")
     if not place:
         return _trainings(plan, artefact)
     if plan.rendered.get(artefact) is not Table:
@@ -35,8 +48,43 @@ def show(plan: Plan, address: str) -> str:
     return _cell(plan, artefact, *place)
 
 
-def _known(plan: Plan) -> list[str]:
-    return [*plan.specs_of, *plan.specs]
+_CLAIMS = [claim.id for claim in CLAIMS]
+
+
+def _scorecard(plan: Plan, *place: str) -> str:
+    """All claims in one line each, or the claim that is named."""
+    if place:
+        name = ":".join(place)
+        if name not in _CLAIMS:
+            raise UserError(f"{SCORECARD} has no claim {name!r}; it has C1 to {_CLAIMS[-1]}")
+        return _claim(plan, name)
+    outcomes = decide(plan.frame("claims"))
+    rows = [[o.claim.id, o.verdict, o.claim.where, o.claim.statement] for o in outcomes]
+    return f"{SCORECARD}, scale {plan.scale.name}: {tally(outcomes)}\n{_aligned(rows)}"
+
+
+def _claim(plan: Plan, name: str) -> str:
+    """The comparisons of a claim, and the specs of the cells that they compare."""
+    frame = plan.frame("claims")
+    (outcome,) = (outcome for outcome in decide(frame) if outcome.claim.id == name)
+    specs = Results(frame).specs
+    cells = [[str(key), specs.get(key, "not run")] for key in outcome.cells]
+    return "\n\n".join(
+        [
+            f"{name} ({outcome.claim.where}), scale {plan.scale.name}: {outcome.verdict}\n"
+            f"{outcome.claim.statement}\nturns on: {outcome.deciding.text}",
+            _comparisons(outcome),
+            _aligned([["cell", "spec"], *cells]),
+        ]
+    )
+
+
+def _comparisons(outcome: Outcome) -> str:
+    rows = [["comparison", "verdict", "effect", "95 % interval", "p (Holm)", "n"]]
+    for f in outcome.findings:
+        numbers = [signed(f.effect), interval(f.low, f.high), p_value(f.p), str(f.n)]
+        rows.append([f.text, f.verdict, *numbers])
+    return _aligned(rows)
 
 
 def _cell(plan: Plan, artefact: str, row_name: str, column_name: str) -> str:
@@ -51,15 +99,22 @@ def _cell(plan: Plan, artefact: str, row_name: str, column_name: str) -> str:
             f"{artefact} has no column {column_name!r}; {suggestion(column_name, columns)}"
         )
     cell = table.cell(rows[row_name], columns[column_name])
-    if not cell.ours.n:
+    mean, half_width, n = cell.ours
+    quoted_only = row_name.endswith("_quoted")
+    if math.isnan(mean) and not quoted_only:
         raise UserError(
             f"{artefact}:{row_name}:{column_name} has not been run; "
             f"snakemake --cores all {artefact} runs what is missing"
         )
-    mean, half_width, n = cell.ours
     lines = [f"{artefact}:{row_name}:{column_name}, scale {plan.scale.name}"]
-    lines.append(f"ours       {mean:.4f} ± {half_width:.4f} (n = {n})")
-    if cell.published == cell.published:
+    if n:
+        spread = "" if math.isnan(half_width) else f" ± {half_width:.4f}"
+        lines.append(f"ours       {mean:.4f}{spread} (n = {n})")
+    elif quoted_only:
+        lines.append("ours       none: the paper quotes this number from elsewhere")
+    else:
+        lines.append(f"ours       {mean:.4f}: what the others in the column differ from")
+    if not math.isnan(cell.published):
         lines.append(f"published  {cell.published:g}")
     specs = getattr(cell.ours, "specs", ())
     return "\n\n".join(["\n".join(lines), *(_training(plan, plan.specs[key]) for key in specs)])
@@ -67,6 +122,8 @@ def _cell(plan: Plan, artefact: str, row_name: str, column_name: str) -> str:
 
 def _trainings(plan: Plan, artefact: str) -> str:
     """One line for each training of an artefact."""
+    if artefact not in plan.specs_of:
+        return f"{artefact} is drawn from the code: no training is behind it"
     lines = [f"{artefact}, scale {plan.scale.name}: spec, trials done, training"]
     for spec in plan.specs_of[artefact]:
         done = len(plan.read_records(spec))
@@ -99,10 +156,14 @@ def _training(plan: Plan, spec: TrialSpec) -> str:
                 record["started"],
             ]
         )
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    lines = ("  ".join(map(str.ljust, row, widths)).rstrip() for row in rows)
-    table = "\n".join(lines) if training.records else "no trials yet"
+    table = _aligned(rows) if training.records else "no trials yet"
     return (
         f"spec {spec.hash}: {_name(plan, spec)}\n{training.json}\n\n{table}\n"
         f"records: {plan.folder(spec)}"
     )
+
+
+def _aligned(rows: Sequence[Sequence[str]]) -> str:
+    """Rows of texts as lines whose columns are of one width."""
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    return "\n".join("  ".join(map(str.ljust, row, widths)).rstrip() for row in rows)

@@ -1,5 +1,6 @@
 """The command line, and what the scripts of the workflow make of bad results."""
 
+import re
 import runpy
 import shutil
 import sys
@@ -10,10 +11,13 @@ import pandas as pd
 import pytest
 
 from metaug import __main__ as cli
+from metaug.errors import UserError
 from metaug.estimate import Clock, Speed, cells_of, costs_of, hours_of
 from metaug.plan import Plan, load_plan
 from metaug.record import record_path, write_record
 from metaug.reporting.aggregate import load_frame, write_frame
+from metaug.show import show
+from tests.paper.synthetic import write_records
 
 ROOT = Path(__file__).parents[1]
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
@@ -114,9 +118,78 @@ def test_an_artefact_lists_its_trainings(done, run):
     assert "2/2" in out
 
 
+def test_claims_are_shown_with_their_comparisons_and_cells(done, run):
+    (spec,) = (s for s in done.specs_of["table1"] if s.method == "simclr")
+    status, out, _ = run("show", "C1", *METHODS)
+    assert status == 0
+    assert out == run("show", "scorecard:C1", *METHODS)[1]
+    assert out.startswith("C1 (Table 1), scale smoke: not run\n")
+    assert re.search(r"^metaug > simclr, .* not run +— +— +0$", out, re.M)
+    assert re.search(rf"^simclr digits_m alexnet conv top1 +{spec.hash}$", out, re.M)
+    assert re.search(r"^metaug digits_m alexnet conv top1 +not run$", out, re.M)
+
+
+def test_the_scorecard_lists_all_claims(done, run):
+    status, out, _ = run("show", "scorecard", *METHODS)
+    assert status == 0
+    assert [line.split()[0] for line in out.splitlines()[1:]] == [f"C{i}" for i in range(1, 16)]
+
+
+def test_a_figure_without_trainings_says_so(project, run):
+    assert run("show", "figure1")[:2] == (
+        0,
+        "figure1 is drawn from the code: no training is behind it\n",
+    )
+
+
+def shown(address: str, **config: object) -> str:
+    """What is shown where all trials of the artefact have been run."""
+    plan = load_plan(config)
+    for spec in plan.specs_of[address.partition(":")[0]]:
+        write_records(plan, spec)
+    return show(plan, address)
+
+
+def specs_in(text: str) -> list[str]:
+    return re.findall(r"^spec ([0-9a-f]{12}): ", text, re.M)
+
+
+def test_an_average_leads_to_all_its_trainings(project):
+    config = {"scale": "full", "methods": ["simclr"], "trials": 2}
+    text = shown("table2:simclr:average", **config)
+    assert specs_in(text) == [spec.hash for spec in load_plan(config).specs_of["table2"]]
+    assert "published  84.19" in text
+
+
+def test_a_difference_leads_to_both_trainings(project):
+    address = "extra1:first_order:conv_difference"
+    text = shown(address, methods=["metaug"])
+    orders = {s.hash: s.hyper["order"] for s in load_plan({}).specs_of["extra1"]}
+    assert [orders[key] for key in specs_in(text)] == ["first_order", "exact"]
+    reference = shown("extra1:exact:conv_difference", methods=["metaug"])
+    assert "ours       0.0000: what the others in the column differ from" in reference
+
+
+def test_what_the_paper_quotes_is_not_said_to_be_missing(project):
+    text = shown("table6:cmc_quoted:l_ab_top1", scale="full", methods=["cmc"], trials=1)
+    assert "the paper quotes this number from elsewhere" in text
+    assert "published" in text
+    assert specs_in(text) == []
+
+
+def test_one_trial_has_no_interval(project):
+    text = shown("table1:simclr:digits_m_conv", methods=["simclr"], trials=1)
+    assert re.search(r"^ours       \d+\.\d{4} \(n = 1\)$", text, re.M)
+    assert "nan" not in text
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
+        (("",), "unknown artefact or spec ''; known: claims, extra1"),
+        (("nothing",), "unknown artefact or spec 'nothing'; known: claims, extra1"),
+        (("scorecard:C16",), "scorecard has no claim 'C16'; it has C1 to C15"),
+        (("table1:simclr:digits_m_conv:0",), "ARTEFACT:ROW:COLUMN"),
         (("tabel1:simclr:digits_m_conv",), "did you mean 'table1'"),
         (("table1:simclrr:digits_m_conv",), "did you mean 'simclr'"),
         (("table1:simclr:digits_m_con",), "did you mean 'digits_m_conv'"),
@@ -135,6 +208,7 @@ def test_what_is_wrong_is_one_line_and_status_2(done, run, arguments, message):
     assert err.startswith("error: ")
     assert len(err.splitlines()) == 1
     assert message in err
+    assert len(err) < 400
 
 
 def test_the_folder_must_be_that_of_the_snakefile(tmp_path, monkeypatch, run):
@@ -171,6 +245,13 @@ def test_bad_results_are_refused_with_the_row_named(done, wrong, script, capsys)
     assert not list(Path().glob("out*"))
 
 
+@pytest.mark.parametrize("wrong", BAD)
+def test_bad_results_are_refused_wherever_they_are_rendered(done, wrong):
+    frame = BAD[wrong](done.frame("table1"))
+    with pytest.raises(UserError, match=r"row \d+ of the results"):
+        done.render("table1", {"table1": frame})
+
+
 @pytest.mark.parametrize("script", ["table", "scorecard"])
 def test_results_without_a_column_are_refused(done, script, capsys):
     done.frame("table1").drop(columns="setting").to_csv("bad.csv", index=False)
@@ -186,7 +267,7 @@ def test_results_without_a_column_are_refused(done, script, capsys):
 
 
 def speeds_of(plan: Plan, seconds: float = 0.5, passes: int = 1) -> dict[str, Speed]:
-    readouts = {"alexnet": ("conv", "fc"), "resnet50": ("pool",)}
+    readouts = {"alexnet": ("conv", "fc"), "resnet18": ("pool",), "resnet50": ("pool",)}
     return {
         key: Speed(seconds, passes, readouts[spec.backbone]) for key, spec in plan.specs.items()
     }
@@ -207,6 +288,16 @@ def test_every_artefact_with_trials_has_a_cost(plan):
     costs = {cost.artefact: cost for cost in costs_of(plan, speeds_of(plan))}
     assert set(costs) == set(plan.rendered) & set(plan.artefacts)
     assert costs["table1"].specs == len(plan.specs_of["table1"])
+
+
+def test_the_plan_is_printed_before_anything_is_trained(plan, run):
+    status, out, _ = run("plan", *METHODS)
+    assert status == 0
+    trainings = len(plan.specs_of["table1"]) * plan.grid.trials
+    assert re.search(rf"^table1 +4 +8 +{trainings} +\d+\.\d$", out, re.M)
+    distinct = len(plan.specs) * plan.grid.trials
+    assert re.search(rf"\d+ \(cell, trial\) pairs need {distinct} distinct trainings", out)
+    assert not Path("results").exists()
 
 
 def test_a_step_is_timed_and_an_untrained_method_takes_none(plan):

@@ -51,7 +51,7 @@ class Training:
             method_name(self.spec.method),
             dataset_name(self.spec.dataset),
             self.spec.backbone,
-            self.setting,
+            self.setting.replace(";", ", "),
         )
         return ", ".join(part for part in parts if part)
 
@@ -106,17 +106,17 @@ def write_report(
     anchors = {training.spec.hash: training.anchor for training in trainings}
     specs = Results(frame).specs
 
-    def address(hashes: Iterable[str]) -> str:
-        return next((f"#{anchors[h]}" for h in hashes if h in anchors), "")
+    def addresses(hashes: Iterable[str]) -> list[str]:
+        return [f"#{anchors[h]}" for h in hashes if h in anchors]
 
     def link(key: CellKey) -> str:
-        return address([specs[key]] if key in specs else [])
+        return next(iter(addresses([specs.get(key, "")])), "")
 
     by_hash = {training.spec.hash: training for training in trainings}
 
     def section(name: str, artefact: Table | Drawing) -> dict[str, object]:
         if isinstance(artefact, Table):
-            return {"name": name, "title": _title(name), "table": html_table(artefact, address)}
+            return {"name": name, "title": _title(name), "table": html_table(artefact, addresses)}
         return {
             "name": name,
             "title": _title(name),

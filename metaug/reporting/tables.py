@@ -241,14 +241,15 @@ def write_html(table: Table, path: Path | str) -> None:
     atomic_write_text(path, page.render(title=table.title, table=html_table(table)))
 
 
-def html_table(table: Table, address: Callable[[Sequence[str]], str] = lambda specs: "") -> str:
+def html_table(
+    table: Table, addresses: Callable[[Sequence[str]], Sequence[str]] = lambda specs: ()
+) -> str:
     """The <figure> with the <table> alone, for the page and for the report.
 
     Cells carry data-row and data-column (names) and data-value (our mean, "" if not run), so that
-    a script can sort the table. `address` gives what a cell made from these specs links to, ""
-    for nothing.
+    a script can sort the table. `addresses` gives what a cell made from these specs links to.
     """
-    return _HTML.get_template("table.html.jinja").render(_content(table), address=address)
+    return _HTML.get_template("table.html.jinja").render(_content(table), addresses=addresses)
 
 
 def _content(table: Table) -> dict[str, object]:

@@ -1,7 +1,8 @@
 """Synthetic frames for the artefacts: of what they ask for themselves, and of the paper's numbers.
 
 `frame_of` makes the frame that an artefact's trainings would give, every cell with a mean of its
-own; `published_as_results` feeds the printed numbers back as if they were ours.
+own; `published_as_results` feeds the printed numbers back as if they were ours; `write_records`
+writes the records that a plan's trainings would leave.
 """
 
 import math
@@ -9,6 +10,7 @@ from collections.abc import Callable, Iterable
 from functools import cache
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 from zlib import crc32
 
 import numpy as np
@@ -19,6 +21,7 @@ from metaug.config import load_config
 from metaug.paper import figure2
 from metaug.paper.published import load_published
 from metaug.plan import Plan
+from metaug.record import record_path, write_record
 from metaug.reporting.aggregate import COLUMNS
 from metaug.reporting.statistics import Interval
 from metaug.reporting.tables import Column, Row, Table
@@ -33,6 +36,7 @@ HALF_WIDTH = stats.t.ppf(0.975, TRIALS - 1) * STEP / math.sqrt(TRIALS)
 """Half-width of the 95 % interval of such a cell: its standard deviation is STEP."""
 
 ACCURACIES = ("top1", "top5", "knn_top1")
+COMMIT = "0123456789abcdef0123456789abcdef01234567"
 NOTHING = pd.DataFrame(columns=COLUMNS)
 
 Mean = Callable[[TrialSpec, str, str], float]
@@ -82,6 +86,28 @@ def _rows_of(
 ) -> list[dict[str, object]]:
     keys = {"scale": spec.scale, "spec": spec.hash, "method": spec.method}
     keys |= {"dataset": spec.dataset, "backbone": spec.backbone}
+    setting = plan.setting(spec)
+    return [
+        {
+            **keys,
+            "trial": trial,
+            "seed": 1000 + trial,
+            **row,
+            "setting": joined(setting, row["setting"]),
+        }
+        for trial in range(trials)
+        for row in record_rows(spec, trial, trials, accuracy, histograms)
+    ]
+
+
+def record_rows(
+    spec: TrialSpec,
+    trial: int,
+    trials: int = TRIALS,
+    accuracy: Mean = mean_of,
+    histograms: bool = True,
+) -> list[dict[str, Any]]:
+    """The rows of the record of a trial."""
     has_mags = "order" in spec.hyper
     probes = ("conv", "fc") if spec.backbone == "alexnet" else ("pool",)
     cells = {
@@ -101,20 +127,41 @@ def _rows_of(
         cells["", "", "last_augmented_gradient_share"] = delta / (1 + delta)
         cells["", "", "last_second_order_share"] = 0.25 if exact else 0.0
         cells |= similarities(spec, histograms)
-    setting = plan.setting(spec)
+    shift = (trial - (trials - 1) / 2) * STEP
     return [
         {
-            **keys,
-            "trial": trial,
-            "seed": 1000 + trial,
             "probe": probe,
-            "setting": joined(setting, option),
+            "setting": option,
             "metric": metric,
-            "value": mean + (trial - (trials - 1) / 2) * STEP * (metric in ACCURACIES),
+            "value": mean + shift * (metric in ACCURACIES),
         }
         for (probe, option, metric), mean in cells.items()
-        for trial in range(trials)
     ]
+
+
+def record_of(spec: TrialSpec, trial: int, trials: int = TRIALS) -> dict[str, Any]:
+    """What the record of a trial holds besides its spec; the second was of a changed checkout."""
+    return {
+        "seed": 1000 + trial,
+        "started": "2026-01-02T03:04:05+00:00",
+        "train_seconds": 61.0 + 60 * trial,
+        "probe_seconds": 7.0,
+        "provenance": {
+            "commit": COMMIT,
+            "dirty": trial == 1,
+            "device": "cpu",
+            "packages": {"torch": "2.14.1"},
+        },
+        "curve": [{"epoch": i, "loss": 5.0 / (1 + i) + trial / 2} for i in range(spec.epochs)],
+        "rows": record_rows(spec, trial, trials),
+    }
+
+
+def write_records(plan: Plan, spec: TrialSpec) -> None:
+    """Write the records of a spec into the current folder, as if its trials had been run there."""
+    for trial in range(plan.grid.trials):
+        path = record_path(plan.folder(spec), trial)
+        write_record(path, spec, trial, "data", record_of(spec, trial, plan.grid.trials))
 
 
 def similarities(spec: TrialSpec, histograms: bool) -> dict[tuple[str, str, str], float]:

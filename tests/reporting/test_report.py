@@ -1,5 +1,6 @@
 """The report, also as a browser shows it."""
 
+import html
 import json
 import os
 import re
@@ -7,23 +8,26 @@ import shutil
 import subprocess
 from html.parser import HTMLParser
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import pytest
 from matplotlib.figure import Figure
 
 from metaug.config import Config, Grid, Scale
-from metaug.reporting.aggregate import cell
+from metaug.paper.cells import derived
+from metaug.paper.claims import decide
+from metaug.reporting.aggregate import cell, select
 from metaug.reporting.claims import CellKey, Claim, Finding, Outcome
 from metaug.reporting.figures import Drawing
 from metaug.reporting.report import CURVE_HEIGHT, CURVE_WIDTH, Training, write_report
 from metaug.reporting.tables import Cell, Column, Table, method_row
+from tests.paper import synthetic
+from tests.paper.synthetic import frame_of, plan_of, record_of
 
 METHODS = {"cmc": 60.0, "metaug": 75.0, "simclr": 70.0}
 TRIALS = 2
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
-CHROMIUM = shutil.which("chromium")
-browser = pytest.mark.skipif(CHROMIUM is None, reason="chromium is not installed")
 
 
 def training_of(method: str, mean: float) -> Training:
@@ -71,7 +75,7 @@ def trainings() -> list[Training]:
     return [training_of(method, mean) for method, mean in METHODS.items()]
 
 
-def frame_of(trainings: list[Training]) -> pd.DataFrame:
+def tidy(trainings: list[Training]) -> pd.DataFrame:
     rows = [
         {
             "scale": "smoke",
@@ -94,17 +98,27 @@ def frame_of(trainings: list[Training]) -> pd.DataFrame:
 
 @pytest.fixture(scope="module")
 def report(trainings, tmp_path_factory) -> Path:
-    frame = frame_of(trainings)
+    frame = tidy(trainings)
     keys = {"dataset": "digits_m", "backbone": "alexnet", "probe": "conv"}
     keys |= {"setting": "", "metric": "top1"}
+    ours, theirs = ({"method": m, **keys} for m in ("metaug", "cmc"))
+    change = select(frame, **ours) - select(frame, **theirs)
+    difference = derived(change, [cell(frame, **ours), cell(frame, **theirs)])
     table = Table(
         title="Table 1",
         caption="Accuracies.",
         scale="smoke",
         rows=tuple(method_row(method) for method in (*METHODS, "byol")),
-        columns=(Column("digits_m_conv", ("Digits-M", "conv")),),
+        columns=(
+            Column("digits_m_conv", ("Digits-M", "conv")),
+            Column("difference", ("Digits-M", "Δ")),
+        ),
         cells={
-            (m, "digits_m_conv"): Cell(cell(frame, method=m, **keys)) for m in (*METHODS, "byol")
+            ("metaug", "difference"): Cell(difference),
+            **{
+                (m, "digits_m_conv"): Cell(cell(frame, method=m, **keys))
+                for m in (*METHODS, "byol")
+            },
         },
     )
     figure = Figure(figsize=(3.25, 2))
@@ -178,6 +192,13 @@ def test_every_run_cell_leads_to_its_training(report, trainings):
     assert "href" not in re.search(r'data-row="byol".*?</td>', text, re.DOTALL)[0]
 
 
+def test_a_cell_of_several_trainings_leads_to_all_of_them(report, trainings):
+    cell_of = re.search(r'data-row="metaug" data-column="difference".*?</td>', report.read_text())
+    anchors = {t.spec.method: t.anchor for t in trainings}
+    hrefs = [f"#{anchors[method]}" for method in ("metaug", "cmc")]
+    assert Page(cell_of[0]).hrefs == hrefs
+
+
 def test_a_claim_leads_to_the_trainings_of_its_cells(report, trainings):
     findings = re.search(r'<table class="findings">.*?</table>', report.read_text(), re.DOTALL)[0]
     anchors = {t.spec.method: t.anchor for t in trainings}
@@ -209,27 +230,47 @@ def test_curves_stay_in_their_box(trainings):
 def test_equal_results_give_equal_bytes(report, trainings, tmp_path):
     paths = [tmp_path / name for name in ("a.html", "b.html")]
     for path in paths:
-        write_report(path, "smoke", [], {}, {}, trainings, frame_of(trainings))
+        write_report(path, "smoke", [], {}, {}, trainings, tidy(trainings))
     assert paths[0].read_bytes() == paths[1].read_bytes()
 
 
-def dom_after(page: Path, script: str, folder: Path, width: int, fragment: str = "") -> str:
-    """The page's DOM, with what `script` wrote into the element `#result`, in a real browser.
+def chromium() -> str:
+    """A browser; without one the test is skipped, or fails where METAUG_REQUIRE_BROWSER is set."""
+    named = os.environ.get("CHROMIUM", "")
+    names = (named, "chromium", "chromium-browser", "google-chrome")
+    found = next(filter(None, map(shutil.which, names)), None)
+    if found is None:
+        give_up = pytest.fail if "METAUG_REQUIRE_BROWSER" in os.environ else pytest.skip
+        give_up("no browser: install chromium, or name one in $CHROMIUM")
+    return found
+
+
+FRAME = """<body><iframe src="copy.html{fragment}" width="{width}" height="900"></iframe>
+<output id="result"></output><script>
+onmessage = (event) => document.getElementById("result").append(event.data);
+</script></body>"""
+"""A window is at least 500 px wide, a frame in it as narrow as a phone."""
+
+
+def answer(page: Path, script: str, folder: Path, width: int, fragment: str = "") -> Any:
+    """What `script` passes to `answer` in the page, shown in a real browser.
 
     Fails the test if anything was written to the console.
     """
-    copy = folder / "copy.html"
-    tail = f'<output id="result"></output><script>{script}</script></body>'
-    copy.write_text(page.read_text().replace("</body>", tail))
+    function = "const answer = (value) => parent.postMessage(JSON.stringify(value), '*');"
+    tail = f"<script>{function}{script}</script></body>"
+    (folder / "copy.html").write_text(page.read_text().replace("</body>", tail))
+    frame = folder / "frame.html"
+    frame.write_text(FRAME.format(fragment=fragment, width=width))
     command = [
-        CHROMIUM,
+        chromium(),
         *("--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"),
         *("--disable-background-networking", "--disable-component-update", "--disable-sync"),
         f"--user-data-dir={folder / 'profile'}",
         *("--enable-logging=stderr", "--v=0", "--virtual-time-budget=4000"),
-        f"--window-size={width},900",
+        f"--window-size={width + 100},1000",
         "--dump-dom",
-        f"{copy.as_uri()}{fragment}",
+        frame.as_uri(),
     ]
     environment = os.environ | {"HOME": str(folder)}
     done = subprocess.run(
@@ -237,51 +278,88 @@ def dom_after(page: Path, script: str, folder: Path, width: int, fragment: str =
     )
     assert done.returncode == 0, done.stderr
     assert "CONSOLE" not in done.stderr, done.stderr
-    return done.stdout
+    text = re.search(r'<output id="result">(.*?)</output>', done.stdout, re.DOTALL)[1]
+    return json.loads(html.unescape(text))
 
 
-def result_in(dom: str) -> object:
-    return json.loads(re.search(r'<output id="result">(.*?)</output>', dom)[1])
+NOT_RUN = "byol"
 
 
-@browser
+@pytest.fixture(scope="module")
+def smoke_report(tmp_path_factory) -> Path:
+    """The report of synthetic records of all trainings of the scale smoke but those of a method."""
+    plan = plan_of("smoke")
+    specs = [spec for spec in plan.specs.values() if spec.method != NOT_RUN]
+    frame = frame_of("smoke", *plan.artefacts.values()).query("method != @NOT_RUN")
+    path = tmp_path_factory.mktemp("smoke") / "report.html"
+    write_report(
+        path,
+        "smoke",
+        decide(frame),
+        {name: plan.render(name, dict.fromkeys(plan.artefacts, frame)) for name in plan.rendered},
+        {name: [spec.hash for spec in specs] for name, specs in plan.specs_of.items()},
+        [
+            Training(
+                spec,
+                plan.setting(spec),
+                tuple(
+                    {"trial": trial, **record_of(spec, trial)} for trial in range(synthetic.TRIALS)
+                ),
+            )
+            for spec in specs
+        ],
+        frame,
+    )
+    return path
+
+
 @pytest.mark.parametrize("width", [1280, 390])
-def test_tables_sort_and_cells_lead_to_trials(report, trainings, tmp_path, width):
-    anchor = {t.spec.method: t.anchor for t in trainings}["metaug"]
+def test_in_a_browser_tables_sort_cells_lead_to_trials_and_nothing_overflows(
+    smoke_report, tmp_path, width
+):
     script = """
     const table = document.querySelector("#table1 table");
-    const order = () => [...table.tBodies[0].rows].map(r => r.querySelector("td").dataset.row);
+    const order = () => [...table.tBodies[0].rows].map(r => r.querySelector("td").dataset);
     const header = table.tHead.querySelectorAll("th[scope=col] button")[1];
-    header.click(); const down = order();
-    header.click(); const up = order();
+    header.click(); const down = order().map(d => d.value);
+    header.click(); const up = order().map(d => d.value);
+    const last = order().at(-1).row;
     const link = table.querySelector('td[data-row="metaug"] a');
     link.focus(); const focused = document.activeElement === link;
     link.click();
+    const images = [...document.images];
     setTimeout(() => {
-      const details = document.getElementById(link.hash.slice(1));
-      const fits = document.documentElement.scrollWidth <= document.documentElement.clientWidth;
-      document.getElementById("result").textContent =
-        JSON.stringify({down, up, focused, open: details.open, id: details.id, fits});
+      const target = document.getElementById(link.hash.slice(1));
+      const page = document.documentElement;
+      answer({
+        down, up, last, focused, open: target.open, text: target.textContent,
+        width: innerWidth, fits: page.scrollWidth <= page.clientWidth,
+        drawn: images.every(image => image.complete && image.naturalWidth > 0),
+        captions: images.every(image => image.closest("figure").querySelector("figcaption")),
+      });
     }, 500);
     """
-    found = result_in(dom_after(report, script, tmp_path, width))
+    found = answer(smoke_report, script, tmp_path, width)
+    run = [float(value) for value in found.pop("down") if value]
+    assert run == sorted(run, reverse=True)
+    assert [float(value) for value in found.pop("up") if value] == run[::-1]
+    assert synthetic.COMMIT[:12] in found.pop("text")
     assert found == {
-        "down": ["metaug", "simclr", "cmc", "byol"],  # what was not run stays last
-        "up": ["cmc", "simclr", "metaug", "byol"],
+        "last": NOT_RUN,  # what was not run stays last
         "focused": True,
         "open": True,
-        "id": anchor,
+        "width": width,
         "fits": True,
+        "drawn": True,
+        "captions": True,
     }
 
 
-@browser
-def test_an_address_with_a_training_opens_it(report, trainings, tmp_path):
+def test_in_a_browser_an_address_with_a_training_opens_it(report, trainings, tmp_path):
     anchor = trainings[1].anchor
     script = """
     setTimeout(() => {
-      const open = [...document.querySelectorAll("details.training[open]")].map(d => d.id);
-      document.getElementById("result").textContent = JSON.stringify(open);
+      answer([...document.querySelectorAll("details.training[open]")].map(d => d.id));
     }, 500);
     """
-    assert result_in(dom_after(report, script, tmp_path, 1280, f"#{anchor}")) == [anchor]
+    assert answer(report, script, tmp_path, 1280, f"#{anchor}") == [anchor]

@@ -1,13 +1,20 @@
 """A small copy of the project in which Snakemake is really run."""
 
+import contextlib
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+import yaml
+
+from metaug.plan import load_plan
+from metaug.reporting.aggregate import write_frame
+from tests.paper.synthetic import write_records
 
 ROOT = Path(__file__).parents[2]
 TINY_SCALE = """
@@ -26,7 +33,18 @@ spec:
   schedule: constant
 hyper: {negatives: 32, projector_hidden: 32}
 probe: {epochs: 2, averaged_epochs: 1}
-grid: {figure4.batch_size: [20, 40], table3.batch_size: [20]}
+grid:
+  table3.batch_size: [20]
+  table4.sets: [1, 5, 8]
+  table5.delta: [0.1, 1.0e-5]
+  figure3.decay: [1, 3]
+  figure4.batch_size: [20, 40]
+  figure6.alpha: [1.0e-11, 1.0e-13]
+  figure6.beta: [16, 64]
+  figure6.delta: [0.1, 1.0e-5]
+  figure7.gamma: [0.15, 0.40]
+  extra2.switches: [loss]
+  extra3.delta: [0.1, 1.0e-5]
 """
 
 
@@ -55,6 +73,14 @@ class Project:
         done = self.snakemake("table1", "--config", *pairs)
         assert done.returncode == 0, done.stderr
         return done
+
+    def planned(self, *arguments: str) -> dict[str, int]:
+        """How many jobs of each rule a dry run says there are to do."""
+        done = self.snakemake("--dry-run", *arguments)
+        assert done.returncode == 0, done.stderr
+        stats = re.search(r"^Job stats:\n.*\n[- ]+\n((?:\w+ +\d+\n)*)total", done.stdout, re.M)
+        assert stats, done.stdout
+        return {rule: int(count) for rule, count in map(str.split, stats[1].splitlines())}
 
     def started(self) -> dict[tuple[str, str, int], str]:
         """When each recorded trial was started, by method, spec and trial."""
@@ -90,6 +116,7 @@ class Project:
 
 
 METHODS = ["random", "simclr"]
+RENDERED = ("figure7", "scorecard", "report")
 
 
 def fresh_project(folder: Path) -> Project:
@@ -122,3 +149,27 @@ def finished_once(tmp_path_factory: pytest.TempPathFactory) -> Project:
 def finished(finished_once: Project, tmp_path: Path) -> Project:
     """A project in which Table 1 is done, for this test alone."""
     return finished_once.copy(tmp_path / "finished")
+
+
+@pytest.fixture(scope="session")
+def rendered_once(tmp_path_factory: pytest.TempPathFactory) -> Project:
+    project = fresh_project(tmp_path_factory.mktemp("rendered"))
+    project.edit("config/config.yaml", "methods: null", "methods: [simclr, metaug_oucl, metaug]")
+    with contextlib.chdir(project.folder):
+        plan = load_plan(yaml.safe_load(Path("config/config.yaml").read_text()))
+        Path("data/digits_m-32").mkdir(parents=True)
+        Path("data/digits_m-32/manifest.json").touch()
+        for spec in plan.specs.values():
+            write_records(plan, spec)
+        for artefact in ("figure7", "claims"):  # saves the jobs
+            write_frame(plan.frame(artefact), plan.frames(artefact)[0])
+        plan.write_tidy_frame()
+    done = project.snakemake(*RENDERED)
+    assert done.returncode == 0, done.stderr
+    return project
+
+
+@pytest.fixture
+def rendered(rendered_once: Project, tmp_path: Path) -> Project:
+    """A project in which `RENDERED` were made of records that no training wrote."""
+    return rendered_once.copy(tmp_path / "rendered")

@@ -1,17 +1,25 @@
 """Nothing is trained twice, and nothing that changed is left stale."""
 
 import os
+import re
 import signal
 import subprocess
 import sys
 import time
 from pathlib import Path
 
-from tests.workflow.conftest import METHODS, Project
+from metaug.reporting.aggregate import load_frame
+from tests.workflow.conftest import METHODS, RENDERED, Project
 
 
 def test_second_run_does_nothing(finished: Project) -> None:
     assert "Nothing to be done" in finished.table1().stderr
+
+
+def test_tidy_frame_holds_what_a_run_has_added(finished: Project) -> None:
+    tidy = load_frame(finished.folder / "results/smoke/trials.csv")
+    trained = {(record["hash"], record["trial"]) for record in finished.records()}
+    assert set(tidy[["spec", "trial"]].itertuples(index=False, name=None)) == trained
 
 
 def test_comments_and_touched_files_retrain_nothing(finished: Project) -> None:
@@ -101,3 +109,34 @@ def _waiting(folder: Path) -> list[Path]:
 
 def _second_trial_has_begun(folder: Path) -> bool:
     return any(folder.glob("results/smoke/work/*/trial_001/checkpoint.safetensors"))
+
+
+def test_what_is_rendered_is_rendered_once(rendered: Project) -> None:
+    for file in ("figures/smoke/figure7.png", "results/smoke/scorecard.md"):
+        assert (rendered.folder / file).exists()
+    assert '<section id="figure7">' in (rendered.folder / "results/smoke/report.html").read_text()
+    assert "Nothing to be done" in rendered.snakemake(*RENDERED).stderr
+
+
+def test_deleted_record_is_noticed_by_scorecard_and_report(rendered: Project) -> None:
+    victim = next(r for r in rendered.records() if r["spec"]["hyper"].get("gamma") == 0.15)
+    (rendered.folder / f"results/smoke/trials/{victim['hash']}/trial_001.json").unlink()
+    for target in ("scorecard", "report"):
+        assert rendered.planned(target)["train_0"] == 1
+
+
+def test_edited_code_is_rendered_again_and_trains_nothing(rendered: Project) -> None:
+    rendered.edit("metaug/paper/figure7.py", "import pandas", "# a comment\nimport pandas")
+    made = ("figure", "verdicts", "page")
+    assert rendered.planned(*RENDERED) == dict.fromkeys((*made, *RENDERED), 1)
+
+
+def test_deleted_tidy_frame_is_gathered_again_and_nothing_else_done(rendered: Project) -> None:
+    tidy = rendered.folder / "results/smoke/trials.csv"
+    content = tidy.read_bytes()
+    assert len(content.splitlines()) > 1
+    tidy.unlink()
+    done = rendered.snakemake("figure7")
+    assert done.returncode == 0, done.stderr
+    assert tidy.read_bytes() == content
+    assert re.findall(r"rule (\w+):", done.stderr) == ["trials", "figure7"]

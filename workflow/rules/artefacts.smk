@@ -11,6 +11,19 @@ rule frame:
         "../scripts/frame.py"
 
 
+# Every target asks for it, whichever trials it needs; so it has no input, and what a run adds is
+# gathered when the run ends (Snakefile).
+rule trials:
+    output:
+        PLAN.tidy_frame,
+    log:
+        f"logs/{SCALE}/trials.log",
+    conda:
+        "../../environment.yml"
+    script:
+        "../scripts/trials.py"
+
+
 rule table:
     input:
         f"{RESULTS}/frames/{{artefact}}.csv",
@@ -28,6 +41,8 @@ rule table:
         f"logs/{SCALE}/table/{{artefact}}.log",
     conda:
         "../../environment.yml"
+    params:
+        sources=lambda wildcards: PLAN.sources(wildcards.artefact),
     script:
         "../scripts/table.py"
 
@@ -48,5 +63,7 @@ rule figure:
         f"logs/{SCALE}/figure/{{artefact}}.log",
     conda:
         "../../environment.yml"
+    params:
+        sources=lambda wildcards: PLAN.sources(wildcards.artefact),
     script:
         "../scripts/figure.py"

@@ -1,28 +1,30 @@
-rule scorecard:
+rule verdicts:
     input:
         f"{RESULTS}/frames/claims.csv",
     output:
-        expand(
-            f"{RESULTS}/scorecard{{end}}",
-            end=[".csv", "_comparisons.csv", ".md", ".html"],
-        ),
+        SCORECARD,
     log:
         f"logs/{SCALE}/scorecard.log",
     conda:
         "../../environment.yml"
+    params:
+        sources=PLAN.sources(*PLAN.artefacts),
     script:
         "../scripts/scorecard.py"
 
 
-rule report:
+rule page:
     input:
-        expand(f"{RESULTS}/frames/{{artefact}}.csv", artefact=PLAN.artefacts),
+        PLAN.records(),
+        frame=f"{RESULTS}/frames/claims.csv",
     output:
-        f"{RESULTS}/report.html",
+        REPORT,
     log:
         f"logs/{SCALE}/report.log",
     conda:
         "../../environment.yml"
+    params:
+        sources=PLAN.sources(*PLAN.artefacts, *PLAN.rendered),
     script:
         "../scripts/report.py"
 

@@ -1,4 +1,4 @@
-"""Gather the records of an artefact into its tidy frame, and refresh the frame of all records."""
+"""Gather the records of an artefact into its tidy frame."""
 
 from pathlib import Path
 
@@ -9,6 +9,5 @@ from metaug.reporting.aggregate import write_frame
 snakemake = globals()["snakemake"]
 
 with job(snakemake.log[0]):
-    plan = load_plan(snakemake.config)
-    write_frame(plan.frame(snakemake.wildcards.artefact), Path(snakemake.output[0]))
-    write_frame(plan.frame(), Path("results") / plan.scale.name / "trials.csv")
+    frame = load_plan(snakemake.config).frame(snakemake.wildcards.artefact)
+    write_frame(frame, Path(snakemake.output[0]))

@@ -12,11 +12,12 @@ snakemake = globals()["snakemake"]
 
 with job(snakemake.log[0]):
     plan = load_plan(snakemake.config)
-    frames = {Path(path).stem: load_frame(Path(path)) for path in snakemake.input}
+    claims = load_frame(Path(snakemake.input.frame))
+    frames = {name: plan.frame(name) for name in plan.artefacts}
     write_report(
         Path(snakemake.output[0]),
         plan.scale.name,
-        decide(frames["claims"]),
+        decide(claims),
         {name: plan.render(name, frames) for name in plan.rendered},
         {name: [spec.hash for spec in specs] for name, specs in plan.specs_of.items()},
         [
@@ -24,6 +25,6 @@ with job(snakemake.log[0]):
             for spec in plan.specs.values()
             if (records := plan.read_records(spec))
         ],
-        frames["claims"],
+        claims,
     )
     print(f"{plan.scale.name}: see {snakemake.output[0]}")
