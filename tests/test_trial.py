@@ -154,9 +154,11 @@ def test_diverged_training_names_trial_and_step(data: Path, tmp_path: Path) -> N
     assert not records(tmp_path / "out")
 
 
-def test_too_large_a_batch_is_named(data: Path, tmp_path: Path) -> None:
-    with pytest.raises(UserError, match="100 training images are fewer than a batch of 200"):
-        run(make_spec(batch_size=200), data, tmp_path)
+def test_a_batch_larger_than_all_there_is_is_named(data: Path, tmp_path: Path) -> None:
+    """The grid refuses what it can know; how many images a whole data set has, it cannot."""
+    spec = make_spec(train_images=None, batch_size=2000)
+    with pytest.raises(UserError, match="training images are fewer than a batch of 2000"):
+        run(spec, data, tmp_path)
 
 
 def test_encoders_are_kept_on_request(data: Path, tmp_path: Path) -> None:
