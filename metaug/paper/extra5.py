@@ -43,7 +43,7 @@ FOOTNOTES = (
     "test images. They fall to 1 and to 0 when features collapse.",
     "Losses of different methods have nothing in common. A loss need not fall where its yardstick "
     "moves as the network learns: an adversary (BiGAN), a target network (BYOL), queues and banks "
-    "that begin as noise (MoCo, LooC, NNCLR, MetAug*).",
+    "that begin as noise (MoCo, InfoMin, LooC, NNCLR, MetAug and its parts).",
     "SwAV + Hard is a guess (no source defines it): SwAV's loss plus the hard-negative loss of the "
     "two large crops.",
     OWN_QUESTION,

@@ -323,6 +323,7 @@ _LATEX_ESCAPES = {
     "≥": r"$\geq$",
     "≤": r"$\leq$",
     "∞": r"$\infty$",
+    "√": r"$\surd$",
     "†": r"$^\dagger$",
     "‡": r"$^\ddagger$",
     "✓": r"$\checkmark$",

@@ -14,7 +14,7 @@ from metaug.paper import figure2, figure4, figure6, table1, table4, table5
 from metaug.reporting.aggregate import CellInterval
 from metaug.reporting.figures import SCALE_TITLES, Drawing
 from metaug.reporting.names import SCALE_NOTES
-from metaug.reporting.tables import Cell, Table
+from metaug.reporting.tables import Cell, Table, write_latex
 from tests.paper.synthetic import NOTHING, SCALES, frame_of, mean_of, plan_of, run_cells, specs_of
 
 ARTEFACTS = {
@@ -101,6 +101,15 @@ def test_the_scale_is_named(artefact, scale):
     else:
         assert SCALE_NOTES[scale] in shown.caption
         assert SCALE_TITLES[scale] in shown.figure.get_suptitle()
+
+
+@every_scale
+@every_artefact
+def test_tables_have_no_character_that_plain_latex_does_not_know(artefact, scale, tmp_path):
+    shown = rendered(artefact, scale)
+    if isinstance(shown, Table):
+        write_latex(shown, tmp_path / "table.tex")
+        assert set((tmp_path / "table.tex").read_text()) <= set(map(chr, range(128)))
 
 
 @every_artefact
