@@ -224,12 +224,12 @@ class Grid:
         # recipes that do the same are one spec, so that they are trained once
         augmentation = tuple(canonical(recipe) for recipe in spec.augmentation)
         spec = spec.model_copy(update={"augmentation": augmentation})
-        _check_names(spec, kind.crops)
+        _check_common(spec, kind.crops)
         kind.check(spec)
         return spec
 
 
-def _check_names(spec: TrialSpec, crops: int) -> None:
+def _check_common(spec: TrialSpec, crops: int) -> None:
     for view in spec.views:
         if view not in VIEWS:
             raise UserError(f"{spec.method}: unknown view {view!r}; {suggestion(view, VIEWS)}")

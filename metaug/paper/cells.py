@@ -20,6 +20,10 @@ READOUT_NOTES = {
     "stem for small images, probed at its average-pooled features; several views have one of half "
     "width each, as CMC's, and their features are concatenated (choice).",
 }
+SWAV_HARD_NOTE = (
+    "SwAV + Hard is defined by no source; ours adds the hard-negative loss between the embeddings "
+    "of SwAV's two crops to SwAV's own loss (a guess)."
+)
 
 
 def scale_of(frame: pd.DataFrame) -> str:

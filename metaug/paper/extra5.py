@@ -3,7 +3,7 @@
 import pandas as pd
 
 from metaug.config import Grid
-from metaug.paper.cells import dataset_of, derived, rows_of, scale_of
+from metaug.paper.cells import SWAV_HARD_NOTE, dataset_of, derived, rows_of, scale_of
 from metaug.paper.variants import OWN_QUESTION
 from metaug.reporting.aggregate import cell, select
 from metaug.reporting.names import METHOD_NAMES, dataset_name, method_name
@@ -44,8 +44,7 @@ FOOTNOTES = (
     "Losses of different methods have nothing in common. A loss need not fall where its yardstick "
     "moves as the network learns: an adversary (BiGAN), a target network (BYOL), queues and banks "
     "that begin as noise (MoCo, InfoMin, LooC, NNCLR, MetAug and its parts).",
-    "SwAV + Hard is a guess (no source defines it): SwAV's loss plus the hard-negative loss of the "
-    "two large crops.",
+    SWAV_HARD_NOTE,
     OWN_QUESTION,
 )
 

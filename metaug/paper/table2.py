@@ -4,6 +4,7 @@ import pandas as pd
 
 from metaug.config import Grid
 from metaug.paper.cells import (
+    SWAV_HARD_NOTE,
     dataset_notes,
     datasets_of,
     derived,
@@ -36,8 +37,7 @@ METHODS = (
 
 FOOTNOTES = (
     "Average: over the data sets within a trial, then over trials.",
-    "SwAV + Hard is defined by no source; ours adds the hard-negative loss between the embeddings "
-    "of SwAV's two crops to SwAV's own loss (a guess).",
+    SWAV_HARD_NOTE,
     "The paper prints no intervals here; by its own rule that would mean quoted, which cannot be "
     "so for its own method, so none is marked as quoted.",
 )
