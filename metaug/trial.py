@@ -77,7 +77,9 @@ def _run_trial(
     data = TrainingSet.of(prepared.train, spec, trial, len(prepared.class_names))
     checkpoints = path.with_suffix("")
     begin = time.perf_counter()
-    method, curve = train(spec, trial, data, checkpoints, runtime)
+    # a folder for these data: what was begun on others is not gone on with
+    folder = checkpoints / prepared.digest[:12]
+    method, curve = train(spec, trial, data, folder, runtime)
     trained = time.perf_counter()
     rows = evaluate(method, spec, trial, data, prepared.test, runtime.device)
     evaluated = time.perf_counter()

@@ -1,6 +1,7 @@
 """One job: trials are recorded as they are done, skipped when valid, and never half-written."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -8,7 +9,9 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from metaug import trial
 from metaug.config import Config, Grid, Scale
+from metaug.data.arrays import open_prepared
 from metaug.data.prepare import prepare
 from metaug.errors import UserError
 from metaug.files import exclusive
@@ -99,27 +102,49 @@ def test_valid_records_are_kept_and_damaged_ones_trained_again(data: Path, tmp_p
     assert (first.read_text(), numbers(json.loads(second.read_text()))) == before
 
 
+def interrupt_at_step(
+    step: int, data: Path, folder: Path, monkeypatch: pytest.MonkeyPatch, **more: Any
+) -> None:
+    """Start the trials and stop them before the given step, counted over all trials."""
+    with monkeypatch.context() as patch:
+        rate_factor = loop.rate_factor
+        calls = iter(range(1000))
+
+        def interrupted(spec: TrialSpec, progress: float) -> float:
+            if next(calls) == step:
+                raise KeyboardInterrupt
+            return rate_factor(spec, progress)
+
+        patch.setattr(loop, "rate_factor", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            run(make_spec(), data, folder, **more)
+
+
 def test_failure_loses_no_finished_trial(
     data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with monkeypatch.context() as patch:
-        update = loop.rate_factor
-        calls = iter(range(1000))
-
-        def fail_in_second_trial(spec: TrialSpec, progress: float) -> float:
-            if next(calls) == 7:  # five steps a trial
-                raise KeyboardInterrupt
-            return update(spec, progress)
-
-        patch.setattr(loop, "rate_factor", fail_in_second_trial)
-        with pytest.raises(KeyboardInterrupt):
-            run(make_spec(), data, tmp_path)
+    interrupt_at_step(7, data, tmp_path, monkeypatch)  # five steps a trial
     assert records(tmp_path / "work").keys() == {"trial_000.json"}
     assert not records(tmp_path / "out")
     waiting = (tmp_path / "work/trial_000.json").read_text()
     run(make_spec(), data, tmp_path)
     assert (tmp_path / "out/trial_000.json").read_text() == waiting
     assert len(records(tmp_path / "out")) == 2
+
+
+def test_a_training_begun_on_other_data_is_not_gone_on_with(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    every_step = replace(RUNTIME, checkpoint_seconds=0)
+    interrupt_at_step(3, data, tmp_path, monkeypatch, runtime=every_step)
+    found = open_prepared(data)
+    negatives = replace(found.train, images=255 - found.train.images)
+    changed = replace(found, train=negatives, digest="0" * 64)
+    monkeypatch.setattr(trial, "open_prepared", lambda folder: changed)
+    run(make_spec(), data, tmp_path)
+    run(make_spec(), data, tmp_path / "undisturbed")
+    ours, undisturbed = (records(f / "out") for f in (tmp_path, tmp_path / "undisturbed"))
+    assert [numbers(r) for r in ours.values()] == [numbers(r) for r in undisturbed.values()]
 
 
 def test_two_processes_do_not_share_a_spec(data: Path, tmp_path: Path) -> None:
@@ -131,7 +156,8 @@ def test_two_processes_do_not_share_a_spec(data: Path, tmp_path: Path) -> None:
 
 
 def test_checkpoint_cut_short_is_named(data: Path, tmp_path: Path) -> None:
-    checkpoint = tmp_path / "work/trial_000/checkpoint.safetensors"
+    digest = open_prepared(data).digest[:12]
+    checkpoint = tmp_path / "work/trial_000" / digest / "checkpoint.safetensors"
     checkpoint.parent.mkdir(parents=True)
     checkpoint.write_bytes(b"\x08\x00\x00")
     with pytest.raises(UserError, match=r"checkpoint.*is cut short or damaged; delete it"):

@@ -108,7 +108,7 @@ def _waiting(folder: Path) -> list[Path]:
 
 
 def _second_trial_has_begun(folder: Path) -> bool:
-    return any(folder.glob("results/smoke/work/*/trial_001/checkpoint.safetensors"))
+    return any(folder.glob("results/smoke/work/*/trial_001/*/checkpoint.safetensors"))
 
 
 def test_what_is_rendered_is_rendered_once(rendered: Project) -> None:
