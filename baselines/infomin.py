@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from baselines.moco import MoCo, info_nce_loss
+from baselines.recipes import SGD_DEFAULTS
 from metaug.data.augment import Augmentation
 from metaug.ema import ema_update
 from metaug.errors import UserError
@@ -68,13 +69,13 @@ class InfoMin(MoCo):
     them at their size; an AlexNet takes one size only, so that they are enlarged to it (choice) and
     cost as many passes as there are patches.
 
-    Its augmentation is the method, so that it keeps it where all others get the comparison's.
-    `own` is PyContrast's recipe for ImageNet; it has none for small images. (Its rate falls to
-    3e-5, ours to 0.)
+    Its augmentation is the method, so that it keeps it where all others get the comparison's, and
+    its optimiser is PyContrast's. `own` is PyContrast's recipe for ImageNet; it has none for small
+    images. (Its rate falls to 3e-5, ours to 0.)
     """
 
     name = "infomin"
-    defaults: ClassVar = {"augmentation": "infomin"}
+    defaults: ClassVar = {"augmentation": "infomin", **SGD_DEFAULTS}
     presets: ClassVar = {
         "own": {
             "augmentation": "infomin",

@@ -2,6 +2,10 @@
 
 from typing import Any
 
+SGD_DEFAULTS = {"optimizer": "sgd", "learning_rate": 0.03, "momentum": 0.9, "weight_decay": 1e-4}
+"""The optimiser of CMC's and PyContrast's code, for methods that do not learn with the comparison's
+Adam: it left them below an untrained network (results/reference/lite/README.md)."""
+
 
 def lightly_cifar(**changes: Any) -> dict[str, dict[str, Any]]:
     """The preset `own`: lightly's recipe for CIFAR-10 with a ResNet-18, and a method's `changes`.

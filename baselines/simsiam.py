@@ -1,10 +1,9 @@
 """SimSiam (Chen & He 2021): two crops, one network, a predictor and a stop-gradient."""
 
 from pydantic import Field
-from torch import Tensor, optim
-from torch.nn import functional as F
+from torch import Tensor, cosine_similarity, nn, optim
 
-from baselines.recipes import lightly_cifar
+from baselines.recipes import SGD_DEFAULTS, lightly_cifar
 from metaug.method import Batch, DataShape, Method, check_one_view
 from metaug.models.heads import mlp
 from metaug.optimizers import build_optimizer
@@ -14,15 +13,16 @@ from metaug.spec import Frozen, TrialSpec
 def simsiam_loss(p1: Tensor, p2: Tensor, z1: Tensor, z2: Tensor) -> Tensor:
     """Mean negative cosine in [-1, 1] of predictions p and projections z, each (N, D) and not yet
     normalised; no gradient through z (Chen & He 2021, Eq. 4)."""
-    cosines = F.cosine_similarity(p1, z2.detach()) + F.cosine_similarity(p2, z1.detach())
+    cosines = cosine_similarity(p1, z2.detach()) + cosine_similarity(p2, z1.detach())
     return -cosines.mean() / 2
 
 
 class SimSiam(Method):
-    """SimSiam; its predictor's rate stays constant (facebookresearch/simsiam). `own` is lightly's
-    CIFAR recipe: projector of 2 layers, and no other rate at another batch."""
+    """SimSiam by SGD (its authors' optimiser, the comparison's rate); its predictor's rate stays
+    constant (facebookresearch/simsiam). `own` is lightly's CIFAR recipe: projector of 2 layers."""
 
     name = "simsiam"
+    defaults = SGD_DEFAULTS
     presets = lightly_cifar(projector_layers=2)
 
     class Hyper(Frozen):
@@ -56,4 +56,4 @@ class SimSiam(Method):
     def training_step(self, batch: Batch) -> tuple[Tensor, dict[str, Tensor | float]]:
         z1, z2 = (self.projector(self.encode(crop)) for crop in batch.crops)
         loss = simsiam_loss(self.predictor(z1), self.predictor(z2), z1, z2)
-        return loss, {"embedding_std": F.normalize(z1.detach(), dim=1).std(0).mean()}
+        return loss, {"embedding_std": nn.functional.normalize(z1.detach(), dim=1).std(0).mean()}

@@ -44,6 +44,8 @@ FOOTNOTES = (
     "Losses of different methods have nothing in common. A loss need not fall where its yardstick "
     "moves as the network learns: an adversary (BiGAN), a target network (BYOL), queues and banks "
     "that begin as noise (MoCo, InfoMin, LooC, NNCLR, MetAug and its parts).",
+    "BiGAN has a learning rate and weight decay of its own. SimSiam and InfoMin are trained by "
+    "SGD, as by their authors: by the others' Adam they ended below the untrained network.",
     SWAV_HARD_NOTE,
     OWN_QUESTION,
 )

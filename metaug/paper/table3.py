@@ -69,7 +69,8 @@ FOOTNOTES = (
     "The paper quotes all its ResNet-50 rows but its own, each with its own recipe and batch; ours "
     "share one protocol, except that MetAug* and NNCLR have the batch of 4096 that the paper "
     "states for MetAug*, where the scale allows it; at the learning rate of all others (the paper: "
-    "uniform over comparisons).",
+    "uniform over comparisons). SimSiam and InfoMin are trained by SGD, as by their authors: "
+    "by the others' Adam an AlexNet ended below the untrained one (Extra 5, lite scale).",
     "The paper's supervised row is an AlexNet trained on the labels by others; ours is probed like "
     "the rest.",
 )
