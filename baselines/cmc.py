@@ -8,6 +8,7 @@ from pydantic import Field
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from baselines.recipes import PYCONTRAST_SGD
 from metaug.errors import UserError
 from metaug.memory_bank import MemoryBank
 from metaug.method import Batch, DataShape, Method
@@ -58,10 +59,7 @@ class CMC(Method):
             "views": ("l", "ab"),
             "augmentation": "cmc",
             "batch_size": 128,
-            "optimizer": "sgd",
-            "learning_rate": 0.03,
-            "momentum": 0.9,
-            "weight_decay": 1e-4,
+            **PYCONTRAST_SGD,
             "schedule": "step",
             "temperature": 0.07,
             "negatives": 16384,

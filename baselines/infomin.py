@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from baselines.moco import MoCo, info_nce_loss
-from baselines.recipes import SGD_DEFAULTS
+from baselines.recipes import PYCONTRAST_SGD
 from metaug.data.augment import Augmentation
 from metaug.ema import ema_update
 from metaug.errors import UserError
@@ -75,15 +75,12 @@ class InfoMin(MoCo):
     """
 
     name = "infomin"
-    defaults: ClassVar = {"augmentation": "infomin", **SGD_DEFAULTS}
+    defaults: ClassVar = {"augmentation": "infomin", **PYCONTRAST_SGD}
     presets: ClassVar = {
         "own": {
             "augmentation": "infomin",
             "batch_size": 256,
-            "optimizer": "sgd",
-            "learning_rate": 0.03,
-            "momentum": 0.9,
-            "weight_decay": 1e-4,
+            **PYCONTRAST_SGD,
             "schedule": "cosine",
             "queue_size": 65536,
             "momentum_start": 0.999,

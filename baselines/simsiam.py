@@ -3,7 +3,7 @@
 from pydantic import Field
 from torch import Tensor, cosine_similarity, nn, optim
 
-from baselines.recipes import SGD_DEFAULTS, lightly_cifar
+from baselines.recipes import PYCONTRAST_SGD, lightly_cifar
 from metaug.method import Batch, DataShape, Method, check_one_view
 from metaug.models.heads import mlp
 from metaug.optimizers import build_optimizer
@@ -22,7 +22,7 @@ class SimSiam(Method):
     constant (facebookresearch/simsiam). `own` is lightly's CIFAR recipe: projector of 2 layers."""
 
     name = "simsiam"
-    defaults = SGD_DEFAULTS
+    defaults = PYCONTRAST_SGD
     presets = lightly_cifar(projector_layers=2)
 
     class Hyper(Frozen):

@@ -17,10 +17,9 @@ from metaug.plan import Plan, load_plan
 from metaug.record import record_path, write_record
 from metaug.reporting.aggregate import load_frame, write_frame
 from metaug.show import show
-from tests.paper.synthetic import write_records
+from tests.paper.synthetic import COMMIT, record_of, write_records
 
 ROOT = Path(__file__).parents[1]
-COMMIT = "0123456789abcdef0123456789abcdef01234567"
 MEANS = {"random": 30.0, "simclr": 60.0}
 BAD = {
     "a duplicate row": lambda f: pd.concat([f, f.iloc[[2]]]),
@@ -52,20 +51,8 @@ def done_fixture(plan) -> Plan:
                 {"probe": probe, "setting": "", "metric": "top1", "value": value}
                 for probe, value in (("conv", MEANS[spec.method] + trial), ("fc", 50.0 + trial))
             ]
-            content = {
-                "seed": 100 + trial,
-                "started": "2026-01-02T03:04:05+00:00",
-                "train_seconds": 61.0,
-                "probe_seconds": 7.0,
-                "provenance": {
-                    "commit": COMMIT,
-                    "dirty": trial == 1,
-                    "device": "cpu",
-                    "packages": {},
-                },
-                "curve": [],
-                "rows": rows,
-            }
+            content = record_of(spec, trial, plan.grid.trials)
+            content |= {"seed": 100 + trial, "train_seconds": 61.0, "curve": [], "rows": rows}
             write_record(record_path(plan.folder(spec), trial), spec, trial, "data", content)
     return plan
 

@@ -23,11 +23,10 @@ from metaug.reporting.figures import Drawing
 from metaug.reporting.report import CURVE_HEIGHT, CURVE_WIDTH, Training, write_report
 from metaug.reporting.tables import Cell, Column, Table, method_row
 from tests.paper import synthetic
-from tests.paper.synthetic import frame_of, plan_of, record_of
+from tests.paper.synthetic import COMMIT, frame_of, plan_of, record_of
 
 METHODS = {"cmc": 60.0, "metaug": 75.0, "simclr": 70.0}
 TRIALS = 2
-COMMIT = "0123456789abcdef0123456789abcdef01234567"
 
 
 def training_of(method: str, mean: float) -> Training:
@@ -49,16 +48,7 @@ def training_of(method: str, mean: float) -> Training:
     records = tuple(
         {
             "trial": trial,
-            "seed": 1000 + trial,
-            "started": "2026-01-02T03:04:05+00:00",
-            "train_seconds": 61.0 + 60 * trial,
-            "probe_seconds": 7.0,
-            "provenance": {
-                "commit": COMMIT,
-                "dirty": trial == 1,
-                "device": "cpu",
-                "packages": {"torch": "2.14.1"},
-            },
+            **record_of(spec, trial, TRIALS),
             "curve": [{"epoch": i, "loss": 5.0 - i - trial / 2} for i in range(2)],
             "rows": [
                 {"probe": "conv", "setting": "", "metric": "top1", "value": mean + trial},
@@ -343,7 +333,7 @@ def test_in_a_browser_tables_sort_cells_lead_to_trials_and_nothing_overflows(
     run = [float(value) for value in found.pop("down") if value]
     assert run == sorted(run, reverse=True)
     assert [float(value) for value in found.pop("up") if value] == run[::-1]
-    assert synthetic.COMMIT[:12] in found.pop("text")
+    assert COMMIT[:12] in found.pop("text")
     assert found == {
         "last": NOT_RUN,  # what was not run stays last
         "focused": True,
