@@ -185,7 +185,7 @@ class BiGAN(Method):
         """Loss of each optimiser's players, from one forward pass of all three networks."""
         images = batch.crops[0]
         encoded = self.latent(self.encode(images))
-        codes = torch.rand(encoded.shape, generator=batch.generator) * 2 - 1
+        codes = torch.rand(encoded.shape, generator=batch.draws("codes")) * 2 - 1
         codes = codes.to(images.device)
         # in batches of their own: batch norm over both made the game too easy to judge (choice)
         real = self.discriminator(images * 2 - 1, encoded)

@@ -1,5 +1,6 @@
 """CMC (Tian et al. 2019): contrastive multiview coding with memory banks, MetAug's base method."""
 
+from collections.abc import Iterable, Mapping
 from itertools import permutations
 from typing import ClassVar
 
@@ -10,7 +11,8 @@ from torch.nn import functional as F
 
 from baselines.recipes import PYCONTRAST_SGD
 from metaug.errors import UserError
-from metaug.memory_bank import MemoryBank
+from metaug.memory_bank import BankStart, MemoryBank
+from metaug.meta import frozen_running_statistics
 from metaug.method import Batch, DataShape, Method
 from metaug.models.heads import linear_head
 from metaug.spec import Frozen, TrialSpec
@@ -79,6 +81,7 @@ class CMC(Method):
         bank_momentum: float = Field(
             0.5, ge=0, le=1, description="share of a bank row that an update keeps; CMC"
         )
+        bank_start: BankStart = "data"
 
     @classmethod
     def check(cls, spec: TrialSpec) -> None:
@@ -95,14 +98,22 @@ class CMC(Method):
         )
         self.bank = MemoryBank(spec.views, data.images, dim, self.hyper.bank_momentum)
 
-    def training_step(self, batch: Batch) -> tuple[Tensor, dict[str, Tensor | float]]:
-        views = batch.views(self.spec.views)
+    def forward(self, views: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """Unit-norm features (N, D) of each view."""
         with self.autocast():
             hidden = {view: self.encoders[view](x) for view, x in views.items()}
-        features = {
+        return {
             view: F.normalize(self.projectors[view](h.float()), dim=1) for view, h in hidden.items()
         }
-        drawn = self.bank.draw(self.hyper.negatives, batch.generator)
+
+    def warm_up(self, batches: Iterable[Batch]) -> None:
+        if self.hyper.bank_start == "data":
+            with torch.no_grad(), frozen_running_statistics(self):
+                self.bank.fill((b.index, self(b.views(self.spec.views))) for b in batches)
+
+    def training_step(self, batch: Batch) -> tuple[Tensor, dict[str, Tensor | float]]:
+        features = self(batch.views(self.spec.views))
+        drawn = self.bank.draw(self.hyper.negatives, batch.draws("negatives"))
         loss = torch.stack(
             [
                 self.direction_loss(

@@ -166,7 +166,9 @@ class CPCv2(Method):
             hidden = self.encoder(patches(batch.views((view,))[view]))
         vectors = self.target(hidden.float())
         place = torch.arange(len(vectors), device=vectors.device).view(n, GRID, GRID)
-        drawn = torch.randint(len(vectors), (h.patch_negatives,), generator=batch.generator)
+        drawn = torch.randint(
+            len(vectors), (h.patch_negatives,), generator=batch.draws("negatives")
+        )
         drawn = drawn.to(vectors.device)
         losses = []
         for turns in range(4):

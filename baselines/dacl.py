@@ -120,11 +120,14 @@ class DACL(SimCLR):
             )
 
     def training_step(self, batch: Batch) -> tuple[Tensor, dict[str, Tensor | float]]:
-        partners = draw_partners(len(batch.index), batch.generator).to(batch.index.device)
-        z1, z2 = (
-            self.projector(self.encode(self.mix(crop, crop[other], batch.generator)))
-            for crop, other in zip(batch.crops, partners, strict=True)
+        partners = draw_partners(len(batch.index), batch.draws("partners"))
+        mixed = (
+            self.mix(crop, crop[other], batch.draws(f"mixup {i}"))
+            for i, (crop, other) in enumerate(
+                zip(batch.crops, partners.to(batch.index.device), strict=True)
+            )
         )
+        z1, z2 = (self.projector(self.encode(images)) for images in mixed)
         return nt_xent_loss(z1, z2, self.hyper.temperature), {}
 
     def mix(self, images: Tensor, partners: Tensor, generator: torch.Generator) -> Tensor:

@@ -110,10 +110,17 @@ class ScoreNetwork(nn.Module):
         super().__init__()
         self.block = mlp((in_features, units, units), hidden_bias=False)
         self.shortcut = nn.Linear(in_features, units, bias=False)
-        nn.init.uniform_(self.shortcut.weight, -0.01, 0.01)
-        with torch.no_grad():
-            self.shortcut.weight.fill_diagonal_(1.0)
         self.norm = nn.LayerNorm(units)
+        self.reset_parameters()
+
+    @torch.no_grad()
+    def reset_parameters(self) -> None:
+        """Draw initial weights: the block's as torch does, the shortcut's as a noisy copy."""
+        for layer in self.block:
+            if isinstance(layer, nn.Linear | nn.BatchNorm1d):
+                layer.reset_parameters()
+        nn.init.uniform_(self.shortcut.weight, -0.01, 0.01)
+        self.shortcut.weight.fill_diagonal_(1.0)
 
     def forward(self, x: Tensor) -> Tensor:
         flat = x.flatten(0, -2)
@@ -203,7 +210,7 @@ class DIM(Method):
         local = found[LOCAL_STAGE].float().flatten(2).mT  # (N, locations, channels)
         loss = dim_jsd_loss if h.objective == "jsd" else dim_infonce_loss
         information = loss(self.local_score(local), self.summary_score(summary))
-        draws = torch.rand(summary.shape, generator=batch.generator).to(summary.device)
+        draws = torch.rand(summary.shape, generator=batch.draws("prior")).to(summary.device)
         discriminator_loss, encoder_loss = prior_losses(
             self.discriminator, draws, summary.sigmoid(), h.prior_penalty
         )

@@ -14,6 +14,7 @@ from metaug.ema import ema_update
 from metaug.errors import UserError
 from metaug.method import Batch, DataShape
 from metaug.models.heads import mlp
+from metaug.seeds import Draws
 from metaug.spec import TrialSpec
 
 PATCH_SHARE = 64 / 85
@@ -117,8 +118,8 @@ class InfoMin(MoCo):
             self.out_features, h.projector_hidden, h.feature_dim, h.jigsaw_grid**2
         )
 
-    def augment(self, images: Tensor, generator: torch.Generator) -> tuple[Tensor, ...]:
-        return (*super().augment(images, generator), self.jigsaw(images, generator))
+    def augment(self, images: Tensor, draws: Draws) -> tuple[Tensor, ...]:
+        return (*super().augment(images, draws), self.jigsaw(images, draws("crop 2")))
 
     def training_step(self, batch: Batch) -> tuple[Tensor, dict[str, Tensor | float]]:
         h = self.hyper
@@ -132,7 +133,7 @@ class InfoMin(MoCo):
 
     def jigsaw_query(self, batch: Batch) -> Tensor:
         """Embedding (N, D) of the shuffled patches of the third crops, not normalised."""
-        patches = jigsaw_patches(batch.crops[2], self.hyper.jigsaw_grid, batch.generator)
+        patches = jigsaw_patches(batch.crops[2], self.hyper.jigsaw_grid, batch.draws("patches"))
         if self.spec.backbone == "alexnet":
             size = self.spec.image_size
             patches = F.interpolate(patches, size=(size, size), mode="bilinear")

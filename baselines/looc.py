@@ -18,6 +18,7 @@ from metaug.errors import UserError
 from metaug.method import Batch, DataShape, Method, check_one_view
 from metaug.models.heads import mlp
 from metaug.queue import FeatureQueue, check_queue
+from metaug.seeds import Draws
 from metaug.spec import Frozen, TrialSpec
 
 
@@ -157,16 +158,20 @@ class LooC(Method):
             FeatureQueue(h.queue_size, h.feature_dim) for _ in range(spaces)
         )
 
-    def augment(self, images: Tensor, generator: torch.Generator) -> tuple[Tensor, ...]:
+    def start(self) -> None:
+        ema_update(self.key_encoder, self.encoder, 0)
+        ema_update(self.key_heads, self.heads, 0)
+
+    def augment(self, images: Tensor, draws: Draws) -> tuple[Tensor, ...]:
         """The query, key 0 with all parameters drawn anew, and for each group a key that shares
         the query's parameters of that group and draws all others anew."""
         (augmentation,) = self.augmentations
-        query = augmentation.draw(len(images), generator)
-        draws = [query, augmentation.draw(len(images), generator)]
-        for group in self.groups:
-            drawn = augmentation.draw(len(images), generator)
-            draws.append(drawn | {name: query[name] for name in group})
-        return tuple(augmentation.apply(images, params) for params in draws)
+        query, *keys = (
+            augmentation.draw(len(images), draws(f"crop {i}")) for i in range(len(self.groups) + 2)
+        )
+        for key, group in zip(keys[1:], self.groups, strict=True):
+            key |= {name: query[name] for name in group}
+        return tuple(augmentation.apply(images, params) for params in (query, *keys))
 
     def training_step(self, batch: Batch) -> tuple[Tensor, dict[str, Tensor | float]]:
         query, *others = batch.crops

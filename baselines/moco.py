@@ -95,6 +95,9 @@ class MoCo(Method):
         self.key_network = momentum_copy(self.query_network)
         self.queue = FeatureQueue(h.queue_size, h.feature_dim)
 
+    def start(self) -> None:
+        ema_update(self.key_network, self.query_network, 0)
+
     @property
     def query_network(self) -> nn.Sequential:
         """Encoder and projector that learn by gradient."""
@@ -110,7 +113,8 @@ class MoCo(Method):
     @torch.no_grad()
     def keys(self, batch: Batch) -> Tensor:
         """Keys (N, D) of the second crops, encoded in a random order and put back in place."""
-        order = torch.randperm(len(batch.index), generator=batch.generator).to(batch.index.device)
+        order = torch.randperm(len(batch.index), generator=batch.draws("shuffle"))
+        order = order.to(batch.index.device)
         return self.embed(self.key_network, batch.crops[1][order])[order.argsort()]
 
     def training_step(self, batch: Batch) -> tuple[Tensor, dict[str, Tensor | float]]:

@@ -108,9 +108,11 @@ class NAT(Method):
         (view,) = spec.views
         self.encoders[view] = build_encoder(spec.backbone, 2, spec.width, spec.image_size)
         self.head = linear_head(self.out_features, self.hyper.code_dim)
-        codes = F.normalize(torch.randn(data.images, self.hyper.code_dim), dim=1)
-        self.register_buffer("codes", codes)
+        self.register_buffer("codes", torch.empty(data.images, self.hyper.code_dim))
         self.register_buffer("code_of", torch.arange(data.images))
+
+    def start(self) -> None:
+        self.codes.copy_(F.normalize(torch.randn(self.codes.shape), dim=1))
 
     def edges(self, images: Tensor) -> Tensor:
         """What the encoder sees of RGB images: (N, 2, S, S)."""

@@ -16,6 +16,7 @@ from metaug.algorithm import MetAug
 from metaug.config import Config, Grid, Scale
 from metaug.meta import frozen_running_statistics
 from metaug.method import Batch, DataShape
+from metaug.seeds import draws_of
 
 BATCH = 64
 IMAGES = 4096
@@ -70,7 +71,7 @@ def make(kind: type[MetAug], order: str, width: float, image_size: int) -> tuple
         pass_index=0,
         step=1,
         progress=0.0,
-        generator=torch.Generator().manual_seed(0),
+        draws=draws_of(0),
     )
     return method, batch
 

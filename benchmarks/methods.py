@@ -23,6 +23,7 @@ from benchmarks.iteration import BATCH, IMAGES, grid
 from benchmarks.timing import interleaved
 from metaug.method import Batch, DataShape, Method, build_method, registered_methods
 from metaug.models import AlexNet
+from metaug.seeds import draws_of
 
 WIDTH, IMAGE_SIZE = 0.25, 32
 REFERENCE = "simclr"
@@ -45,25 +46,27 @@ def epoch_of(name: str) -> tuple[Method, Callable[[], object]]:
     hyper = registered_methods()[name].Hyper.model_fields
     changes: dict[str, Any] = {key: value for key, value in CHOICES.items() if key in hyper}
     spec = grid(WIDTH, IMAGE_SIZE).spec(name, "cifar10", **changes)
-    method = build_method(spec, DataShape(IMAGES, 10), seed=0).train()
+    method = build_method(spec, DataShape(IMAGES, 10), trial=0).train()
     method.optimizers = method.build_optimizers()
     generator = torch.Generator().manual_seed(0)
     shape = (BATCH, IMAGE_SIZE, IMAGE_SIZE, 3)
     pixels = torch.randint(0, 256, shape, dtype=torch.uint8, generator=generator)
     images = pixels.permute(0, 3, 1, 2)
 
+    draws = draws_of(0)
+
     def epoch() -> None:
         for pass_index in range(method.passes):
             method.update(
                 Batch(
-                    crops=method.augment(images, generator),
+                    crops=method.augment(images, draws),
                     index=torch.arange(BATCH),
                     labels=torch.arange(BATCH) % 10,
                     epoch=0,
                     pass_index=pass_index,
                     step=1,
                     progress=0.0,
-                    generator=generator,
+                    draws=draws,
                 )
             )
 

@@ -10,7 +10,7 @@ Two variants: `published` (the paper's text) and `released` (what jiangmengli/me
 its crashes fixed). Where they differ, a hyper-parameter says which; `VARIANTS` lists their values.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from itertools import permutations
 from typing import Any, ClassVar, Literal
 
@@ -32,7 +32,7 @@ from metaug.losses import (
     unified_exponents,
     weighted_oucl_exponents,
 )
-from metaug.memory_bank import MemoryBank
+from metaug.memory_bank import BankStart, MemoryBank
 from metaug.meta import (
     InnerGradient,
     MetaGradient,
@@ -146,6 +146,7 @@ class UnifiedHyper(Frozen):
     """Width of the embedding; release."""
     bank_momentum: float = Field(0.5, ge=0, le=1)
     """Share of a bank row that an update keeps; release."""
+    bank_start: BankStart = "data"
     bank_updates: Literal["once", "every_evaluation"]
     """Once an iteration, after all losses (choice: the paper does not say); or, as in the release,
     whenever the original pairs were scored."""
@@ -324,6 +325,15 @@ class MetAugOUCL(Method):
             for view, h in zip(self.spec.views, hidden, strict=True)
         )
 
+    def warm_up(self, batches: Iterable[Batch]) -> None:
+        if self.hyper.bank_start == "data":
+            with torch.no_grad(), frozen_running_statistics(self):
+                for batch in batches:
+                    features = self(batch.views(self.spec.views))
+                    self.bank.fill(
+                        [(batch.index, dict(zip(self.spec.views, features, strict=True)))]
+                    )
+
     def training_step(self, batch: Batch) -> tuple[Tensor, dict[str, Tensor | float]]:
         features = self(batch.views(self.spec.views))
         scores = self.scores(features, {}, batch)
@@ -334,7 +344,7 @@ class MetAugOUCL(Method):
         self, features: Features, augmented: Mapping[str, Tensor], batch: Batch
     ) -> PairScores:
         """Scores of the batch under a new draw of negatives."""
-        drawn = self.bank.draw(self.hyper.negatives, batch.generator)
+        drawn = self.bank.draw(self.hyper.negatives, batch.draws("negatives"))
         from_bank = self.hyper.positives == "bank"
         return PairScores(
             dict(zip(self.spec.views, features, strict=True)),
@@ -607,7 +617,6 @@ class MetAug(MetAugOUCL):
         """
         leaves = tuple(z.detach().requires_grad_() for z in features)
         bank = {name: buffer.clone() for name, buffer in self.bank.named_buffers()}
-        drawn = batch.generator.get_state()
         with frozen_running_statistics(self.mags):
             terms = self.objective_terms(leaves, self.augmented(leaves), batch, regularised=False)
         norms = [
@@ -617,7 +626,6 @@ class MetAug(MetAugOUCL):
             for name in ("original", "augmented")
         ]
         self.bank.load_state_dict(bank)
-        batch.generator.set_state(drawn)
         return norms[1] / (norms[0] + norms[1]).clamp(min=1e-38)
 
     def _mag_step(

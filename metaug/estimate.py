@@ -15,6 +15,7 @@ from metaug.method import Batch, DataShape, Method, build_method
 from metaug.plan import Plan
 from metaug.reporting.aggregate import ACCURACIES, COLUMNS
 from metaug.reporting.tables import Table
+from metaug.seeds import draws_of
 from metaug.spec import TrialSpec
 from metaug.training.loop import choose_device
 
@@ -156,7 +157,7 @@ def _small(spec: TrialSpec) -> TrialSpec:
 def _build(spec: TrialSpec, device: torch.device) -> Method:
     classes = DATASETS[spec.dataset].classes
     images = min(spec.train_images or MEASURED_IMAGES, MEASURED_IMAGES)
-    method = build_method(spec, DataShape(max(images, spec.batch_size), classes), seed=0)
+    method = build_method(spec, DataShape(max(images, spec.batch_size), classes), trial=0)
     method.to(device).train()
     if method.trained:
         method.optimizers = method.build_optimizers()
@@ -182,17 +183,18 @@ def _time_step(method: Method, size: int, device: torch.device) -> float:
     images = pixels.to(device).permute(0, 3, 1, 2)
     clock = time.perf_counter if device.type == "cuda" else time.process_time
     start = clock()
+    draws = draws_of("timing")
     for pass_index in range(method.passes):
         method.update(
             Batch(
-                crops=method.augment(images, generator),
+                crops=method.augment(images, draws),
                 index=torch.arange(size, device=device),
                 labels=torch.arange(size, device=device) % method.data.classes,
                 epoch=0,
                 pass_index=pass_index,
                 step=1,
                 progress=0.0,
-                generator=generator,
+                draws=draws,
             )
         )
     if device.type == "cuda":

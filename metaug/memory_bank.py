@@ -1,10 +1,22 @@
 """A memory bank: the last features of every training image, one bank for each view."""
 
 import math
+from collections.abc import Iterable, Mapping
+from typing import Annotated, Literal
 
 import torch
+from pydantic import Field
 from torch import Tensor, nn
 from torch.nn import functional as F
+
+BankStart = Annotated[
+    Literal["data", "random"],
+    Field(
+        description="the bank's first rows: the untrained network's features of each image "
+        "(choice), or random rows as in the code of CMC and of the release, against which the "
+        "first epoch's positives are noise"
+    ),
+]
 
 
 class MemoryBank(nn.Module):
@@ -21,9 +33,16 @@ class MemoryBank(nn.Module):
         super().__init__()
         self.rows = rows
         self.momentum = momentum
-        bound = math.sqrt(3 / dim)
         for view in views:
-            self.register_buffer(view, torch.empty(rows, dim).uniform_(-bound, bound))
+            self.register_buffer(view, torch.empty(rows, dim))
+        self.reset_parameters()
+
+    @torch.no_grad()
+    def reset_parameters(self) -> None:
+        """Draw the rows that the bank starts with."""
+        for rows in self.buffers():
+            bound = math.sqrt(3 / rows.shape[1])
+            rows.uniform_(-bound, bound)
 
     def draw(self, count: int, generator: torch.Generator) -> Tensor:
         """Draw `count` row numbers uniformly with replacement, (count,) int64.
@@ -40,6 +59,18 @@ class MemoryBank(nn.Module):
     def read(self, view: str, index: Tensor) -> Tensor:
         """Rows of a view, (len(index), D), a copy without gradient."""
         return self.get_buffer(view)[index]
+
+    @torch.no_grad()
+    def fill(self, parts: Iterable[tuple[Tensor, Mapping[str, Tensor]]]) -> None:
+        """Replace rows by features.
+
+        Args:
+            parts: numbers of rows (N,) and the unit-norm features (N, D) of each view.
+        """
+        for index, features in parts:
+            for view, z in features.items():
+                rows = self.get_buffer(view)
+                rows[index] = z.to(rows.dtype)
 
     @torch.no_grad()
     def update(self, view: str, index: Tensor, features: Tensor) -> None:

@@ -2,7 +2,7 @@
 
 import importlib
 import pkgutil
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cache
 from typing import Any, ClassVar, cast
@@ -15,6 +15,7 @@ from metaug.data.views import VIEWS, make_views
 from metaug.errors import UserError
 from metaug.models import AlexNet, ResNet, build_encoder
 from metaug.optimizers import build_optimizer
+from metaug.seeds import Draws, derive_seed
 from metaug.spec import Frozen, TrialSpec, suggestion, validated
 
 METHOD_PACKAGES = ("metaug.algorithm", "baselines")
@@ -40,8 +41,11 @@ class Batch:
         epoch: number of the epoch, from 0.
         pass_index: which of the epoch's `Method.passes` passes over the data this is.
         step: number of the step in the whole training, from 0.
-        progress: share of the training that is done, in [0, 1).
-        generator: source of every random draw of this step (on the CPU).
+        progress: share of the training that is done, in [0, 1). It counts epochs and the position
+            in the pass, so that it does not depend on the number of passes.
+        draws: a fresh CPU generator for each purpose, as `batch.draws("negatives")`. It depends on
+            the trial and the place in the training (epoch, pass, position in the pass), not on
+            the method: methods that name one purpose draw the same numbers.
     """
 
     crops: tuple[Tensor, ...]
@@ -51,7 +55,7 @@ class Batch:
     pass_index: int
     step: int
     progress: float
-    generator: torch.Generator
+    draws: Draws
 
     def views(self, names: tuple[str, ...], crop: int = 0) -> dict[str, Tensor]:
         """Normalised colour views of one crop."""
@@ -62,8 +66,8 @@ class Method(nn.Module):
     """A way to train encoders. A subclass in its own file is all that a new method needs.
 
     A subclass sets the class variables, builds its heads in `__init__` and returns a loss from
-    `training_step`. Modules may use the global random state while they are built (the caller seeds
-    and restores it); afterwards every draw comes from `Batch.generator`.
+    `training_step`. The weights that modules are built with are drawn anew by `build_method`, from
+    the trial and each module's name; afterwards every draw comes from `Batch.draws`.
 
     Class variables:
         name: the name in configs, tables and the tidy frame.
@@ -144,9 +148,24 @@ class Method(nn.Module):
         device = next(self.parameters()).device.type
         return torch.autocast(device, torch.bfloat16, enabled=self.mixed_precision)
 
-    def augment(self, images: Tensor, generator: torch.Generator) -> tuple[Tensor, ...]:
-        """The crops of a batch of uint8 images (N, 3, H, W): `self.crops` independent ones."""
-        return tuple(augmentation(images, generator) for augmentation in self.augmentations)
+    def start(self) -> None:
+        """Called once, when the initial weights have been drawn: copies them where a second network
+        begins with the weights of a first. The global random state may be used."""
+
+    def warm_up(self, batches: Iterable[Batch]) -> None:
+        """Called once before the first step, in train mode, with all training images in batches:
+        for a method that remembers a feature of every image."""
+
+    def augment(self, images: Tensor, draws: Draws) -> tuple[Tensor, ...]:
+        """The crops of a batch of uint8 images (N, 3, H, W): `self.crops` independent ones.
+
+        Crop number i is drawn for the purpose `crop i`, so that it is the same for every method
+        with the same recipe.
+        """
+        return tuple(
+            augmentation(images, draws(f"crop {i}"))
+            for i, augmentation in enumerate(self.augmentations)
+        )
 
     def build_optimizers(self) -> dict[str, optim.Optimizer]:
         """Optimisers by name; called once, when the method is on its device."""
@@ -245,12 +264,31 @@ def find_method(name: str) -> type[Method]:
     return methods[name]
 
 
-def build_method(spec: TrialSpec, data: DataShape, seed: int) -> Method:
-    """Build the method of a spec with weights that depend on `seed` alone.
+def build_method(spec: TrialSpec, data: DataShape, trial: int) -> Method:
+    """Build the method of a spec with the initial weights of a trial.
 
-    The global random state is put back as it was.
+    Methods that have a module of the same name and sizes start with the same weights of it. The
+    global random state is put back as it was.
     """
     with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
         method = find_method(spec.method)(spec, data)
+        for name, module in method.named_children():
+            draw_weights(module, trial, name)
+        torch.manual_seed(derive_seed("start", trial))
+        method.start()
     return method.to(memory_format=torch.channels_last)
+
+
+def draw_weights(module: nn.Module, trial: int, name: str) -> None:
+    """Draw the initial weights of a module from the trial and its name, in place.
+
+    A module with `reset_parameters`, as torch's layers have, draws its own and those of what it
+    contains; of any other each part is drawn under its own name, as `projectors.ab`.
+    """
+    reset = getattr(module, "reset_parameters", None)
+    if callable(reset):
+        torch.manual_seed(derive_seed("weights", trial, name))
+        reset()
+        return
+    for part, child in module.named_children():
+        draw_weights(child, trial, f"{name}.{part}")

@@ -25,8 +25,15 @@ class FeatureQueue(nn.Module):
 
     def __init__(self, size: int, dim: int) -> None:
         super().__init__()
-        self.register_buffer("features", F.normalize(torch.randn(size, dim), dim=1))
+        self.register_buffer("features", torch.empty(size, dim))
         self.register_buffer("enqueued", torch.zeros((), dtype=torch.int64))
+        self.reset_parameters()
+
+    @torch.no_grad()
+    def reset_parameters(self) -> None:
+        """Draw the rows that the queue starts with, and forget what was enqueued."""
+        self.features.copy_(F.normalize(torch.randn(self.features.shape), dim=1))
+        self.enqueued.zero_()
 
     @property
     def is_full(self) -> bool:

@@ -10,7 +10,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationEr
 
 from metaug.errors import UserError
 
-PROTOCOL_VERSION = 1
+PROTOCOL_VERSION = 2
 """Version of training loop, data path and evaluation together. Raise it when a change to any of
 them changes the numbers of every method; a method's own change raises `Method.version`."""
 
@@ -34,6 +34,9 @@ class ProbeSpec(Frozen):
     """
 
     protocol: Literal["linear_v1"] = "linear_v1"
+    split: Literal["test", "validation"] = "test"
+    """What is measured on: the test split; or, for every choice made by looking, a class-balanced
+    tenth of the training images, held out by trial."""
     epochs: int = Field(40, ge=1)
     averaged_epochs: int = Field(20, ge=1)
     batch_size: int = Field(256, ge=1)

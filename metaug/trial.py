@@ -12,10 +12,10 @@ from metaug.data.arrays import Prepared, open_prepared
 from metaug.evaluation.protocol import evaluate
 from metaug.files import atomic_write_bytes, atomic_write_text, exclusive
 from metaug.record import provenance, read_record, record_path, write_record
+from metaug.seeds import derive_seed
 from metaug.spec import TrialSpec
 from metaug.training.curve import curve_csv
-from metaug.training.loop import Runtime, TrainingSet, train
-from metaug.training.seeds import trial_seed
+from metaug.training.loop import Runtime, TrainingSet, evaluation_split, train
 
 
 def run_trials(
@@ -81,7 +81,8 @@ def _run_trial(
     folder = checkpoints / prepared.digest[:12]
     method, curve = train(spec, trial, data, folder, runtime)
     trained = time.perf_counter()
-    rows = evaluate(method, spec, trial, data, prepared.test, runtime.device)
+    test = evaluation_split(prepared, spec, trial)
+    rows = evaluate(method, spec, trial, data, test, runtime.device)
     evaluated = time.perf_counter()
     seconds = {"train_seconds": trained - begin, "probe_seconds": evaluated - trained}
     if curve:
@@ -106,7 +107,7 @@ def _run_trial(
         trial,
         prepared.digest,
         {
-            "seed": trial_seed(spec, trial),
+            "seed": derive_seed("trial", trial),
             "started": started.isoformat(timespec="seconds"),
             **seconds,
             "provenance": provenance(runtime.device),

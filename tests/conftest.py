@@ -11,6 +11,7 @@ from torch import optim
 from metaug.config import Config, Grid, Scale
 from metaug.data.views import VIEWS
 from metaug.method import Batch, DataShape, build_method
+from metaug.seeds import draws_of
 from metaug.training.loop import Runtime, TrainingSet
 
 torch.set_num_threads(1)
@@ -80,20 +81,20 @@ def make_batch(training_set):
     """The input of step `step` of a method, as the training loop makes it."""
 
     def make(method, step=1, size=BATCH_SIZE, pass_index=0, seed=0, grey=False):
-        generator = torch.Generator().manual_seed(1000 * seed + step)
-        rows = torch.randperm(IMAGES, generator=generator)[:size]
+        draws = draws_of(seed, step, pass_index)
+        rows = torch.randperm(IMAGES, generator=draws("rows"))[:size]
         images = training_set.batch(rows, torch.device("cpu"))
         if grey:
             images = torch.full_like(images, 128)
         return Batch(
-            crops=method.augment(images, generator),
+            crops=method.augment(images, draws),
             index=rows,
             labels=training_set.labels[rows],
             epoch=0,
             pass_index=pass_index,
             step=step,
             progress=0.25,
-            generator=generator,
+            draws=draws,
         )
 
     return make
@@ -103,8 +104,8 @@ def make_batch(training_set):
 def ready():
     """A method as the training loop has it before the first step."""
 
-    def build(spec, seed=0):
-        method = build_method(spec, DataShape(IMAGES, CLASSES), seed).train()
+    def build(spec, trial=0):
+        method = build_method(spec, DataShape(IMAGES, CLASSES), trial).train()
         if method.trained:
             method.optimizers = method.build_optimizers()
         return method
@@ -149,7 +150,7 @@ def metaug(make_spec):
     def build(method="metaug", dtype=torch.float64, backbone="alexnet", pass_index=0, **changes):
         own = {} if method == "metaug_oucl" else strong
         settings = {"image_size": 16, "negatives": 48, **own, **changes}
-        built = build_method(make_spec(method, backbone, **settings), DataShape(40, 4), seed=0)
+        built = build_method(make_spec(method, backbone, **settings), DataShape(40, 4), trial=0)
         built.train().to(dtype)
         groups = {"encoder": [p for n, p in built.named_parameters() if not n.startswith("mags.")]}
         if method != "metaug_oucl":
@@ -163,7 +164,8 @@ def metaug(make_spec):
                 v: torch.randn(16, VIEWS[v], 16, 16, generator=generator).to(dtype)
                 for v in built.spec.views
             }
-            return GivenViews((), index, index % 4, 0, pass_index, step, 0.25, generator, views)
+            draws = draws_of("given", step)
+            return GivenViews((), index, index % 4, 0, pass_index, step, 0.25, draws, views)
 
         return built, batch
 

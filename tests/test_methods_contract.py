@@ -131,6 +131,52 @@ def test_weights_depend_on_the_seed_alone(name, changes, make_spec):
     assert any(key.startswith("encoders") for key in differing(first, other))
 
 
+@every_case
+def test_no_initial_weight_depends_on_the_global_random_state(name, changes, make_spec):
+    """Each module draws under its own name: what one method has more does not shift the rest."""
+    spec, shape = make_spec(name, **changes), DataShape(24, 4)
+    with torch.random.fork_rng():
+        torch.manual_seed(1)
+        first = build_method(spec, shape, 0).state_dict()
+        torch.manual_seed(2)
+        second = build_method(spec, shape, 0).state_dict()
+    assert differing(first, second) == []
+
+
+def test_methods_that_share_a_module_start_with_the_same_weights_of_it(make_spec):
+    states = {
+        name: build_method(make_spec(name), DataShape(24, 4), 3).state_dict() for name in METHODS
+    }
+    for shared, *names in (
+        ("encoders.rgb.", "simclr", "byol", "moco", "looc", "supervised", "random"),
+        ("encoders.ab.", "cmc", "cmc_hard", "metaug_oucl", "metaug", "metaug_mag"),
+        ("projectors.", "cmc", "cmc_hard", "metaug_oucl", "metaug", "metaug_mag"),
+        ("bank.", "cmc", "metaug_oucl", "metaug"),
+        ("mags.", "metaug", "metaug_mag"),
+    ):
+        first = {k: v for k, v in states[names[0]].items() if k.startswith(shared)}
+        assert first
+        for name in names[1:]:
+            assert all(torch.equal(states[name][key], value) for key, value in first.items()), name
+
+
+@pytest.mark.parametrize(
+    "name, copy, source",
+    [
+        ("moco", "key_network", "query_network"),
+        ("infomin", "key_network", "query_network"),
+        ("looc", "key_encoder", "encoder"),
+        ("looc", "key_heads", "heads"),
+    ],
+)
+def test_a_momentum_network_starts_as_a_copy(name, copy, source, make_spec):
+    method = build_method(make_spec(name), DataShape(24, 4), 3)
+    pairs = zip(
+        getattr(method, copy).parameters(), getattr(method, source).parameters(), strict=True
+    )
+    assert all(torch.equal(a, b) for a, b in pairs)
+
+
 @every_trained_case
 def test_losses_are_finite_and_move_every_parameter(name, changes, make_spec, ready, update):
     method = ready(make_spec(name, **changes))

@@ -8,9 +8,9 @@ from metaug.evaluation.features import BATCH_SIZE, cache_features, spread
 from metaug.evaluation.knn import knn_accuracy
 from metaug.evaluation.linear_probe import linear_probe
 from metaug.method import Method
+from metaug.seeds import generator
 from metaug.spec import TrialSpec
 from metaug.training.loop import TrainingSet
-from metaug.training.seeds import generator, trial_seed
 
 SPREAD_IMAGES = 512
 """Test images that `spread` sees."""
@@ -29,7 +29,7 @@ def evaluate(
     test: Split,
     device: torch.device,
 ) -> list[Row]:
-    """Probe every read-out of a trained method on the whole test split.
+    """Probe every read-out of a trained method on `test`, the split that the spec names.
 
     Returns:
         Rows with `probe`, `setting`, `metric` and `value`: the linear probe's accuracies,
@@ -37,16 +37,15 @@ def evaluate(
         method's own predictions with the probe `end_to_end`; and its summaries with an empty probe.
     """
     method.eval()
-    seed = trial_seed(spec, trial)
     plain = Augmentation("none", spec.image_size)
-    test_features = cache_features(method, test.images, device, plain, generator(seed, "test"))
+    test_features = cache_features(method, test.images, device, plain, generator("test", trial))
     test_labels = torch.from_numpy(test.labels)
-    train_features = cache_features(method, train.images, device, plain, generator(seed, "train"))
+    train_features = cache_features(method, train.images, device, plain, generator("train", trial))
     copies = [train_features]
     if spec.probe.augmented_copies:
         augmentation = Augmentation(spec.augmentation[0], spec.image_size)
         copies = [
-            cache_features(method, train.images, device, augmentation, generator(seed, "copy", i))
+            cache_features(method, train.images, device, augmentation, generator("copy", trial, i))
             for i in range(spec.probe.augmented_copies)
         ]
     rows: list[Row] = []
@@ -58,7 +57,7 @@ def evaluate(
             (features, test_labels),
             train.classes,
             spec.probe,
-            generator(seed, "probe", readout),
+            generator("probe", trial, readout),
             device,
         )
         numbers["knn_top1"] = knn_accuracy(
@@ -77,7 +76,7 @@ def evaluate(
         images = (
             torch.from_numpy(test.images[:SUMMARY_IMAGES].copy()).to(device).permute(0, 3, 1, 2)
         )
-        source = generator(seed, "summaries")
+        source = generator("summaries", trial)
         for setting, numbers in method.summaries(plain(images, source), source).items():
             rows += [
                 {"probe": "", "setting": setting, "metric": metric, "value": value}

@@ -64,6 +64,10 @@ class ResNet(nn.Module):
         self.layer4 = _stage(block, inputs[3], stages[3], depths[3], stride=2)
         self.out_features = inputs[4]
         self.layer_features = {"pool": self.out_features}
+        self.reset_parameters()
+
+    def reset_parameters(self) -> None:
+        """Draw initial weights, as torchvision's ResNets do."""
         for module in self.modules():
             if isinstance(module, nn.Conv2d):
                 nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")

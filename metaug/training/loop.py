@@ -3,7 +3,7 @@
 import math
 import time
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,15 +14,15 @@ from torch import Tensor
 from torch.utils.tensorboard import SummaryWriter
 from tqdm import tqdm
 
-from metaug.data.arrays import Split, balanced_subset
+from metaug.data.arrays import Prepared, Split, balanced_subset
 from metaug.errors import UserError
 from metaug.files import atomic_write_text
 from metaug.method import Batch, DataShape, Method, build_method
 from metaug.optimizers import rate_factor, set_rate_factor
+from metaug.seeds import Draws, draws_of, epoch_order, subset_generator, validation_generator
 from metaug.spec import TrialSpec
 from metaug.training.checkpoint import load_checkpoint, save_checkpoint
 from metaug.training.curve import curve_csv
-from metaug.training.seeds import derive_seed, epoch_order, generator, subset_generator, trial_seed
 
 CHECKPOINT = "checkpoint.safetensors"
 CURVE = "curve.csv"
@@ -58,10 +58,18 @@ class TrainingSet:
 
     @classmethod
     def of(cls, split: Split, spec: TrialSpec, trial: int, classes: int) -> "TrainingSet":
-        """The subset of trial `trial`: the same for all methods."""
-        if spec.train_images is None:
+        """The subset of trial `trial`: the same for all methods.
+
+        Where a validation part is held out, the subset comes from the rest.
+        """
+        rows = np.arange(len(split.labels))
+        if spec.probe.split == "validation":
+            rows = np.setdiff1d(rows, validation_rows(split.labels, trial))
+        elif spec.train_images is None:
             return cls(split.images, torch.from_numpy(split.labels), classes)
-        rows = balanced_subset(split.labels, spec.train_images, subset_generator(trial))
+        if spec.train_images is not None:
+            generator = subset_generator(trial)
+            rows = rows[balanced_subset(split.labels[rows], spec.train_images, generator)]
         return cls(split.images[rows], torch.from_numpy(split.labels[rows]), classes)
 
     def __len__(self) -> int:
@@ -71,6 +79,19 @@ class TrainingSet:
         """Images `rows` as uint8 (N, 3, H, W), channels-last."""
         images = torch.from_numpy(self.images[rows.numpy()])
         return images.to(device, non_blocking=True).permute(0, 3, 1, 2)
+
+
+def validation_rows(labels: np.ndarray, trial: int) -> np.ndarray:
+    """Rows of the training split that a trial holds out: a class-balanced tenth, ascending."""
+    return balanced_subset(labels, len(labels) // 10, validation_generator(trial))
+
+
+def evaluation_split(prepared: Prepared, spec: TrialSpec, trial: int) -> Split:
+    """The images that a trial's representations are judged on: `spec.probe.split`."""
+    if spec.probe.split == "test":
+        return prepared.test
+    rows = validation_rows(prepared.train.labels, trial)
+    return Split(prepared.train.images[rows], prepared.train.labels[rows])
 
 
 def choose_device(name: str) -> torch.device:
@@ -102,8 +123,7 @@ def train(
     Raises:
         UserError: a loss is not finite (names trial and step), or the data are fewer than a batch.
     """
-    seed = trial_seed(spec, trial)
-    method = build_method(spec, DataShape(len(data), data.classes), derive_seed(seed, "weights"))
+    method = build_method(spec, DataShape(len(data), data.classes), trial)
     method.to(runtime.device).train()
     if not method.trained or spec.epochs == 0:
         return method, []
@@ -120,6 +140,8 @@ def train(
 
     checkpoint = folder / CHECKPOINT
     state = _resume(checkpoint, method, spec, trial)
+    if state["step"] == 0:
+        method.warm_up(_all_images(method, data, trial, runtime))
     curve: list[dict[str, float]] = state["curve"]
     sums = defaultdict(float, state["sums"])
     counts = defaultdict(int, state["counts"])
@@ -140,9 +162,21 @@ def train(
         if order is None or position == 0:
             order = epoch_order(trial, epoch, pass_index, len(data))
         rows = order[position * spec.batch_size : (position + 1) * spec.batch_size]
-        batch = _batch(method, data, rows, seed, step, epoch, pass_index, step / total, runtime)
+        progress = (epoch + position / steps_per_pass) / spec.epochs
+        draws = draws_of(trial, epoch, pass_index, position)
+        batch = _batch(
+            method,
+            data,
+            rows,
+            draws,
+            runtime,
+            epoch=epoch,
+            pass_index=pass_index,
+            step=step,
+            progress=progress,
+        )
         for optimizer in method.optimizers.values():
-            set_rate_factor(optimizer, rate_factor(spec, step / total))
+            set_rate_factor(optimizer, rate_factor(spec, progress))
         for key, value in _numbers(method.update(batch)).items():
             if not math.isfinite(value):
                 raise UserError(
@@ -171,28 +205,35 @@ def train(
     return method, curve
 
 
+def _all_images(method: Method, data: TrainingSet, trial: int, runtime: Runtime) -> Iterator[Batch]:
+    """Every training image once, in batches of nearly equal size, for `Method.warm_up`."""
+    order = torch.randperm(len(data), generator=draws_of(trial, "warm-up")("order"))
+    parts = order.tensor_split(math.ceil(len(data) / method.spec.batch_size))
+    for position, rows in enumerate(parts):
+        yield _batch(method, data, rows, draws_of(trial, "warm-up", position), runtime)
+
+
 def _batch(
     method: Method,
     data: TrainingSet,
     rows: Tensor,
-    seed: int,
-    step: int,
-    epoch: int,
-    pass_index: int,
-    progress: float,
+    draws: Draws,
     runtime: Runtime,
+    *,
+    epoch: int = 0,
+    pass_index: int = 0,
+    step: int = 0,
+    progress: float = 0.0,
 ) -> Batch:
-    source = generator(seed, "step", step)
-    crops = method.augment(data.batch(rows, runtime.device), source)
     return Batch(
-        crops=crops,
+        crops=method.augment(data.batch(rows, runtime.device), draws),
         index=rows.to(runtime.device),
         labels=data.labels[rows].to(runtime.device),
         epoch=epoch,
         pass_index=pass_index,
         step=step,
         progress=progress,
-        generator=source,
+        draws=draws,
     )
 
 

@@ -39,13 +39,13 @@ def batch_of(images=8, size=32):
         pass_index=0,
         step=0,
         progress=0.0,
-        generator=generator,
+        draws=lambda purpose: generator,
     )
 
 
 def method(backbone="alexnet", image_size=32, **changes):
     spec = grid(image_size).spec("bigan", "digits_m", backbone, **{"latent_dim": 6, **changes})
-    built = build_method(spec, DataShape(8, 10), seed=0)
+    built = build_method(spec, DataShape(8, 10), trial=0)
     built.optimizers = built.build_optimizers()
     return built
 

@@ -73,7 +73,7 @@ def test_the_method_sums_all_directions_and_then_updates_the_bank(make_spec, rea
     batch = make_batch(method)
     views = batch.views(method.spec.views)
     bank = {v: method.bank.get_buffer(v).clone() for v in method.spec.views}
-    drawn = method.bank.draw(16, make_batch_generator(batch))
+    drawn = method.bank.draw(16, batch.draws("negatives"))
     with torch.no_grad():
         features = {v: method.projectors[v](method.encoders[v](x)) for v, x in views.items()}
     expected = sum(
@@ -85,13 +85,6 @@ def test_the_method_sums_all_directions_and_then_updates_the_bank(make_spec, rea
     for v, z in features.items():
         new = F.normalize((bank[v][batch.index] + F.normalize(z, dim=1)) / 2, dim=1)
         torch.testing.assert_close(method.bank.get_buffer(v)[batch.index], new)
-
-
-def make_batch_generator(batch):
-    """A generator in the state that the batch's is in."""
-    generator = torch.Generator()
-    generator.set_state(batch.generator.get_state())
-    return generator
 
 
 def test_two_views_are_cmcs_own(make_spec, ready, make_batch):

@@ -39,13 +39,13 @@ def batch_of(images=4):
         pass_index=0,
         step=0,
         progress=0.0,
-        generator=generator,
+        draws=lambda purpose: generator,
     )
 
 
 def method(backbone="alexnet", **changes):
     spec = grid().spec("cpc_v2", "digits_m", backbone, **{"feature_dim": 8, **changes})
-    return build_method(spec, DataShape(8, 10), seed=0)
+    return build_method(spec, DataShape(8, 10), trial=0)
 
 
 def test_loss_equals_the_naive_formula():

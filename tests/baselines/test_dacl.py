@@ -47,12 +47,12 @@ def batch_of(crops):
         pass_index=0,
         step=0,
         progress=0.0,
-        generator=source(5),
+        draws=lambda purpose: source(5),
     )
 
 
 def method_of(**changes):
-    return build_method(grid().spec("dacl", "digits_m", **changes), DataShape(6, 10), seed=0)
+    return build_method(grid().spec("dacl", "digits_m", **changes), DataShape(6, 10), trial=0)
 
 
 def test_mixups_equal_their_formulas_value_by_value():

@@ -172,7 +172,7 @@ def batch_of(images=8, crops=2):
         pass_index=0,
         step=0,
         progress=0.0,
-        generator=source,
+        draws=lambda purpose: source,
     )
 
 
@@ -180,7 +180,7 @@ def test_simclr_with_prior_zero_is_simclr():
     losses = []
     for name, hyper in (("simclr", {}), ("simclr_debiased", {"tau_plus": 0.0})):
         spec = spec_of(name, ("rgb",), **hyper)
-        method = build_method(spec, DataShape(8, 10), seed=0)
+        method = build_method(spec, DataShape(8, 10), trial=0)
         losses.append(float(method.training_step(batch_of())[0].detach()))
     assert losses[0] == pytest.approx(losses[1], abs=1e-5)
 
@@ -189,7 +189,7 @@ def test_cmc_with_prior_zero_is_cmc_and_with_a_prior_is_not():
     losses = []
     hypers = ({"negatives": 32}, {"negatives": 32, "tau_plus": 0.0}, {"negatives": 32})
     for name, hyper in zip(("cmc", "cmc_debiased", "cmc_debiased"), hypers, strict=True):
-        method = build_method(spec_of(name, ("l", "ab"), **hyper), DataShape(8, 10), seed=0)
+        method = build_method(spec_of(name, ("l", "ab"), **hyper), DataShape(8, 10), trial=0)
         losses.append(float(method.training_step(batch_of(crops=1))[0].detach()))
     assert losses[0] == pytest.approx(losses[1], abs=1e-4)
     assert abs(losses[0] - losses[2]) > 1e-3

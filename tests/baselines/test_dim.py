@@ -39,12 +39,12 @@ def batch_of(images=8, seed=0):
         pass_index=0,
         step=0,
         progress=0.0,
-        generator=generator,
+        draws=lambda purpose: generator,
     )
 
 
 def method(**changes):
-    built = build_method(grid().spec("dim", "digits_m", **changes), DataShape(8, 10), seed=0)
+    built = build_method(grid().spec("dim", "digits_m", **changes), DataShape(8, 10), trial=0)
     built.optimizers = built.build_optimizers()
     return built
 
@@ -173,7 +173,7 @@ def test_a_step_moves_encoder_and_discriminator_each_by_its_own_gradient(objecti
         reference.summary_score(summary),
     )
     information = (dim_jsd_loss if objective == "jsd" else dim_infonce_loss)(*scores)
-    draws = torch.rand(summary.shape, generator=same.generator)
+    draws = torch.rand(summary.shape, generator=same.draws("prior"))
     prior = prior_losses(reference.discriminator, draws, summary.sigmoid(), h.prior_penalty)
     encoder_names = [n for n in before if not n.startswith("discriminator.")]
     parameters = dict(reference.named_parameters())

@@ -148,9 +148,9 @@ def test_methods_use_their_concentration(name, base, views):
             pass_index=0,
             step=0,
             progress=0.0,
-            generator=source,
+            draws=lambda purpose: source,
         )
-        built = build_method(spec, DataShape(8, 100), seed=0)
+        built = build_method(spec, DataShape(8, 100), trial=0)
         return float(built.training_step(batch)[0].detach())
 
     assert loss_of(name, hard_beta=0.0) == pytest.approx(loss_of(base), abs=1e-5)

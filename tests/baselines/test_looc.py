@@ -11,6 +11,7 @@ from baselines.moco import info_nce_loss
 from metaug.config import Config, DatasetScale, Grid, Scale
 from metaug.errors import UserError
 from metaug.method import Batch, DataShape, build_method
+from metaug.seeds import draws_of
 
 
 def random(*shape, seed=0):
@@ -32,7 +33,7 @@ def grid():
 
 def method(backbone="alexnet", **changes):
     spec = grid().spec("looc", "digits_m", backbone, **changes)
-    built = build_method(spec, DataShape(8, 10), seed=0)
+    built = build_method(spec, DataShape(8, 10), trial=0)
     built.optimizers = built.build_optimizers()
     return built
 
@@ -43,16 +44,15 @@ def images(count=8):
 
 
 def batch_of(built, seed=0):
-    generator = torch.Generator().manual_seed(seed)
     return Batch(
-        crops=built.augment(images(), generator),
+        crops=built.augment(images(), draws_of(seed)),
         index=torch.arange(8),
         labels=torch.zeros(8, dtype=torch.int64),
         epoch=0,
         pass_index=0,
         step=0,
         progress=0.0,
-        generator=generator,
+        draws=draws_of(seed),
     )
 
 
@@ -141,7 +141,7 @@ def recorded_draws(built, monkeypatch):
     kind = type(built.augmentations[0])
     original = kind.apply
     monkeypatch.setattr(kind, "apply", lambda self, x, p: applied.append(p) or original(self, x, p))
-    built.augment(images(), torch.Generator().manual_seed(1))
+    built.augment(images(), draws_of(1))
     return applied
 
 
@@ -164,7 +164,7 @@ def test_each_key_shares_the_querys_parameters_of_its_group_and_no_others(monkey
 def test_shared_parameters_give_the_same_transformation():
     """With a rotation alone its key is the query, pixel by pixel; key 0 is not."""
     built = method(augmentation="rotate")
-    query, key_0, key_1 = built.augment(images(), torch.Generator().manual_seed(1))
+    query, key_0, key_1 = built.augment(images(), draws_of(1))
     assert torch.equal(query, key_1)
     assert not torch.equal(query, key_0)
 

@@ -164,9 +164,7 @@ def test_keys_share_their_statistics_with_a_random_part_of_the_batch(make_spec, 
     """Unshuffled, a key and its query would be normalised beside the same images."""
     method = ready(make_spec("moco", bn_splits=2))
     batch = make_batch(method)
-    generator = torch.Generator()
-    generator.set_state(batch.generator.get_state())
-    order = torch.randperm(8, generator=generator)
+    order = torch.randperm(8, generator=batch.draws("shuffle"))
     keys = method.keys(batch)
     with torch.no_grad():
         unshuffled = method.embed(method.key_network, batch.crops[1])

@@ -44,13 +44,13 @@ def batch_of(index, epoch=0, seed=0):
         pass_index=0,
         step=0,
         progress=0.0,
-        generator=generator,
+        draws=lambda purpose: generator,
     )
 
 
 def method(backbone="alexnet", **changes):
     spec = grid().spec("nat", "digits_m", backbone, **{"code_dim": 16, **changes})
-    return build_method(spec, DataShape(20, 10), seed=0)
+    return build_method(spec, DataShape(20, 10), trial=0)
 
 
 def test_loss_equals_the_naive_formula():

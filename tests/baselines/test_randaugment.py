@@ -7,6 +7,7 @@ from metaug.config import Config, DatasetScale, Grid, Scale
 from metaug.data.augment import operations_of
 from metaug.errors import UserError
 from metaug.method import DataShape, build_method
+from metaug.seeds import draws_of
 
 
 def grid(**spec):
@@ -44,8 +45,8 @@ def test_crops_are_changed_beyond_crop_and_flip(name, base):
     spreads = []
     for method_name in (name, base):
         spec = grid(view_width=1.0).spec(method_name, "digits_m", views=("l", "ab"))
-        method = build_method(spec, DataShape(64, 10), seed=0)
-        (crop,) = method.augment(flat, torch.Generator().manual_seed(0))
+        method = build_method(spec, DataShape(64, 10), trial=0)
+        (crop,) = method.augment(flat, draws_of(0))
         spreads.append(float(crop.flatten(1).std(1).max()))
     assert spreads[1] == pytest.approx(0, abs=1e-6)
     assert spreads[0] > 0.05
@@ -54,7 +55,7 @@ def test_crops_are_changed_beyond_crop_and_flip(name, base):
 @pytest.mark.parametrize(("name", "base"), PAIRS)
 def test_weights_and_steps_are_the_base_methods(name, base):
     ours, theirs = (
-        build_method(grid().spec(method, "digits_m"), DataShape(8, 10), seed=3)
+        build_method(grid().spec(method, "digits_m"), DataShape(8, 10), trial=3)
         for method in (name, base)
     )
     assert type(ours).update is type(theirs).update

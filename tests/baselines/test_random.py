@@ -1,14 +1,15 @@
 import pytest
 import torch
 
+from metaug.method import draw_weights
 from metaug.models import build_encoder
 
 
 def test_the_representation_is_that_of_an_untrained_encoder_of_full_width(make_spec, ready):
-    method = ready(make_spec("random"), seed=3).eval()
+    method = ready(make_spec("random"), trial=3).eval()
+    encoder = build_encoder("alexnet", 3, 1 / 16, 32)
     with torch.random.fork_rng():
-        torch.manual_seed(3)
-        encoder = build_encoder("alexnet", 3, 1 / 16, 32)
+        draw_weights(encoder, 3, "encoders.rgb")
     for name, value in encoder.state_dict().items():
         assert torch.equal(value, method.encoder.state_dict()[name])
     assert set(method.representation(torch.zeros(2, 3, 32, 32))) == {"conv", "fc"}

@@ -11,6 +11,7 @@ from baselines.splitbrain import AB_BINS, L_BINS, ab_bins, quantize, splitbrain_
 from metaug.config import Config, DatasetScale, Grid, Scale
 from metaug.errors import UserError
 from metaug.method import Batch, DataShape, build_method
+from metaug.seeds import draws_of
 
 
 def grid():
@@ -37,12 +38,12 @@ def batch_of(crop):
         pass_index=0,
         step=0,
         progress=0.0,
-        generator=torch.Generator().manual_seed(0),
+        draws=draws_of(0),
     )
 
 
 def method():
-    return build_method(grid().spec("splitbrain", "digits_m"), DataShape(8, 10), seed=0)
+    return build_method(grid().spec("splitbrain", "digits_m"), DataShape(8, 10), trial=0)
 
 
 def test_uniform_predictions_give_ln_313_plus_ln_100():

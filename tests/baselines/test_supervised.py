@@ -9,6 +9,7 @@ from metaug.data.arrays import Split
 from metaug.errors import UserError
 from metaug.evaluation.protocol import evaluate
 from metaug.method import Batch, DataShape, build_method
+from metaug.seeds import draws_of
 from metaug.spec import ProbeSpec
 from metaug.training.loop import TrainingSet
 
@@ -36,14 +37,14 @@ def batch_of(images, labels):
         pass_index=0,
         step=0,
         progress=0.0,
-        generator=torch.Generator().manual_seed(0),
+        draws=draws_of(0),
     )
 
 
 @pytest.mark.parametrize("backbone", ["alexnet", "resnet18"])
 def test_loss_is_the_cross_entropy_of_the_predictions(backbone):
     spec = grid().spec("supervised", "digits_m", backbone)
-    method = build_method(spec, DataShape(16, 7), seed=0).eval()
+    method = build_method(spec, DataShape(16, 7), trial=0).eval()
     images = torch.rand(16, 3, 32, 32, generator=torch.Generator().manual_seed(1))
     labels = torch.arange(16) % 7
     with torch.no_grad():
@@ -59,7 +60,7 @@ def test_loss_is_the_cross_entropy_of_the_predictions(backbone):
 
 
 def test_gradient_reaches_the_whole_encoder():
-    method = build_method(grid().spec("supervised", "digits_m"), DataShape(16, 7), seed=0)
+    method = build_method(grid().spec("supervised", "digits_m"), DataShape(16, 7), trial=0)
     images = torch.rand(16, 3, 32, 32, generator=torch.Generator().manual_seed(1))
     loss, _ = method.training_step(batch_of(images, torch.arange(16) % 7))
     loss.backward()
@@ -77,7 +78,7 @@ def colours(images):
 def rows_of(name):
     test = colours(300)
     spec = grid().spec(name, "digits_m")
-    method = build_method(spec, DataShape(300, 7), seed=0)
+    method = build_method(spec, DataShape(300, 7), trial=0)
     train = TrainingSet(test.images, torch.from_numpy(test.labels), 7)
     return method, test, evaluate(method, spec, 0, train, test, CPU)
 

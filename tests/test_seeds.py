@@ -3,8 +3,8 @@ import hashlib
 import pytest
 import torch
 
+from metaug.seeds import derive_seed, draws_of, epoch_order, generator, subset_generator
 from metaug.training.loop import TrainingSet
-from metaug.training.seeds import derive_seed, epoch_order, generator, subset_generator, trial_seed
 
 
 def first_draw(source):
@@ -37,12 +37,12 @@ def test_the_order_is_a_permutation_that_differs_between_trials_epochs_and_passe
     assert torch.equal(epoch_order(0, 0, 0, 100), orders[0])
 
 
-def test_the_trial_seed_depends_on_spec_and_trial(make_spec):
-    simclr, cmc = make_spec("simclr"), make_spec("cmc")
-    colder = make_spec("simclr", temperature=0.1)
-    seeds = [trial_seed(s, t) for s in (simclr, cmc, colder) for t in (0, 1)]
-    assert len(set(seeds)) == 6
-    assert trial_seed(make_spec("simclr"), 0) == seeds[0]
+def test_draws_depend_on_place_and_purpose_and_never_run_on():
+    draws = draws_of(0, 1, 2)
+    first = first_draw(draws("negatives"))
+    assert first == first_draw(draws("negatives")) == first_draw(draws_of(0, 1, 2)("negatives"))
+    assert first != first_draw(draws("crop 0"))
+    assert first != first_draw(draws_of(0, 1, 3)("negatives"))
 
 
 @pytest.mark.parametrize("trial", [0, 1])
