@@ -76,7 +76,7 @@ def _run_trial(
     started = datetime.now(UTC)
     data = TrainingSet.of(prepared.train, spec, trial, len(prepared.class_names))
     checkpoints = path.with_suffix("")
-    begin = time.perf_counter()
+    begin, begin_cpu = time.perf_counter(), time.process_time()
     # a folder for these data: what was begun on others is not gone on with
     folder = checkpoints / prepared.digest[:12]
     method, curve = train(spec, trial, data, folder, runtime)
@@ -84,7 +84,11 @@ def _run_trial(
     test = evaluation_split(prepared, spec, trial)
     rows = evaluate(method, spec, trial, data, test, runtime.device)
     evaluated = time.perf_counter()
-    seconds = {"train_seconds": trained - begin, "probe_seconds": evaluated - trained}
+    seconds = {
+        "train_seconds": trained - begin,
+        "probe_seconds": evaluated - trained,
+        "cpu_seconds": time.process_time() - begin_cpu,
+    }
     if curve:
         rows += [
             {"probe": "", "setting": "", "metric": f"{name}_{key}", "value": epoch[key]}

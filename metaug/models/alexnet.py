@@ -75,7 +75,7 @@ class AlexNet(nn.Module):
             )
         )
         self.out_features = f7
-        self.layer_features = {"conv": flat, "fc": f7}
+        self.layer_features = {"conv": flat, "fc6": f6, "fc": f7}
 
     def activations(self, x: Tensor, *names: str) -> dict[str, Tensor]:
         """Run once, up to the last stage asked for, and return the output of each stage named.
@@ -109,11 +109,12 @@ class AlexNet(nn.Module):
             x: images ``(N, in_channels, image_size, image_size)``.
 
         Returns:
-            ``conv``: conv5 after its pooling, flattened, ``(N, Dc)``; ``fc``: fc7, ``(N, Df)``
-            (choice: the paper's ``fc`` has two linear layers; the released code probes fc6).
+            ``conv``: conv5 after its pooling, flattened, ``(N, Dc)``; ``fc6``: the first fully
+            connected layer, which the released code probes, ``(N, Df)``; ``fc``: fc7, ``(N, Df)``
+            (choice: the paper's ``fc`` has two linear layers).
         """
-        found = self.activations(x, "flatten", "fc7")
-        return {"conv": found["flatten"], "fc": found["fc7"]}
+        found = self.activations(x, "flatten", "fc6", "fc7")
+        return {"conv": found["flatten"], "fc6": found["fc6"], "fc": found["fc7"]}
 
     def forward(self, x: Tensor) -> Tensor:
         """Return fc7, ``(N, out_features)``."""
