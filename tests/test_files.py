@@ -29,9 +29,9 @@ def holding(path):
 
 def test_a_lock_that_is_held_names_the_process_that_holds_it(tmp_path):
     process, release = holding(tmp_path / "lock")
-    with pytest.raises(UserError, match=f"^process {process.pid} is working in {tmp_path}; "):
-        with exclusive(tmp_path / "lock"):
-            raise AssertionError("two processes got in")
+    expected = f"^process {process.pid} is working in {tmp_path}; "
+    with pytest.raises(UserError, match=expected), exclusive(tmp_path / "lock"):
+        raise AssertionError("two processes got in")
     release.set()
     process.join()
     with exclusive(tmp_path / "lock"):
@@ -76,6 +76,6 @@ def test_a_file_system_without_locks_is_not_taken_for_another_process(
 
 def test_a_lock_file_that_cannot_be_made_is_named(tmp_path):
     (tmp_path / "file").write_text("in the way")
-    with pytest.raises(UserError, match=f"cannot write {tmp_path / 'file/lock'}"):
-        with exclusive(tmp_path / "file/lock"):
-            raise AssertionError("no lock was needed")
+    path = tmp_path / "file/lock"
+    with pytest.raises(UserError, match=f"cannot write {path}"), exclusive(path):
+        raise AssertionError("no lock was needed")
