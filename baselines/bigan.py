@@ -14,7 +14,7 @@ from torch.nn import functional as F
 
 from metaug.errors import UserError
 from metaug.method import Batch, DataShape, Method, check_one_view
-from metaug.optimizers import adam
+from metaug.optimizers import adam, apply_gradient
 from metaug.spec import Frozen, TrialSpec
 
 BASE_CHANNELS = 64
@@ -200,10 +200,7 @@ class BiGAN(Method):
             for name, loss in losses.items()
         }
         for name, optimizer in self.optimizers.items():
-            for parameter, gradient in zip(players[name], gradients[name], strict=True):
-                parameter.grad = gradient
-            optimizer.step()
-            optimizer.zero_grad(set_to_none=True)
+            apply_gradient(optimizer, gradients[name])
         return {
             "loss": losses["encoder"].detach(),
             "discriminator_loss": losses["discriminator"].detach(),

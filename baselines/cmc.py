@@ -11,6 +11,7 @@ from torch.nn import functional as F
 
 from baselines.recipes import PYCONTRAST_SGD
 from metaug.errors import UserError
+from metaug.losses import contrastive_loss
 from metaug.memory_bank import BankStart, MemoryBank
 from metaug.meta import frozen_running_statistics
 from metaug.method import Batch, DataShape, Method
@@ -31,14 +32,13 @@ def cmc_loss(anchor: Tensor, positive: Tensor, negatives: Tensor, temperature: f
         Mean over the batch of -log softmax, a scalar > 0; ln(K + 1) where all scores are equal.
     """
     anchor, positive, negatives = (F.normalize(t, dim=-1) for t in (anchor, positive, negatives))
-    own = (anchor * positive).sum(1, keepdim=True)
+    own = (anchor * positive).sum(1)
     others = (
         anchor @ negatives.T
         if negatives.ndim == 2
         else torch.einsum("nd,nkd->nk", anchor, negatives)
     )
-    logits = torch.cat([own, others], 1) / temperature
-    return F.cross_entropy(logits, logits.new_zeros(len(logits), dtype=torch.long))
+    return contrastive_loss(own, others, temperature)
 
 
 class CMC(Method):
@@ -129,5 +129,9 @@ class CMC(Method):
         return loss, {}
 
     def direction_loss(self, anchor: Tensor, positive: Tensor, negatives: Tensor) -> Tensor:
-        """Loss of one ordered pair of views, a scalar."""
-        return cmc_loss(anchor, positive, negatives, self.hyper.temperature)
+        """Loss of one ordered pair of views, a scalar.
+
+        Features have unit length already, and bank rows enter as they are, as in CMC's code.
+        """
+        own, others = (anchor * positive).sum(1), anchor @ negatives.T
+        return contrastive_loss(own, others, self.hyper.temperature)

@@ -70,7 +70,8 @@ def debiased_cmc_loss(
         Mean over the batch, a scalar of at least ln(1 + K exp(-2 / t)); ln(1 + K) where all
         embeddings are equal.
     """
-    own, others = bank_logits(anchor, positive, negatives, temperature)
+    unit = (F.normalize(t, dim=-1) for t in (anchor, positive, negatives))
+    own, others = bank_logits(*unit, temperature)
     return debiased_cross_entropy(own, log_mean_exp(others), others.shape[1], temperature, tau_plus)
 
 
@@ -116,8 +117,7 @@ def pair_logits(z1: Tensor, z2: Tensor, temperature: float) -> tuple[Tensor, Ten
 def bank_logits(
     anchor: Tensor, positive: Tensor, negatives: Tensor, temperature: float
 ) -> tuple[Tensor, Tensor]:
-    """Scaled cosines with the own row, (N,), and with the drawn rows of a memory bank, (N, K)."""
-    anchor, positive, negatives = (F.normalize(t, dim=-1) for t in (anchor, positive, negatives))
+    """Scaled products with the own row, (N,), and with the drawn rows of a memory bank, (N, K)."""
     own = (anchor * positive).sum(1)
     others = (
         anchor @ negatives.mT if negatives.ndim == 2 else (negatives @ anchor[..., None])[..., 0]
@@ -178,5 +178,8 @@ class CMCDebiased(CMC):
         tau_plus: TauPlus = None
 
     def direction_loss(self, anchor: Tensor, positive: Tensor, negatives: Tensor) -> Tensor:
-        tau_plus = class_prior(self.hyper.tau_plus, self.data)
-        return debiased_cmc_loss(anchor, positive, negatives, self.hyper.temperature, tau_plus)
+        temperature, tau_plus = self.hyper.temperature, class_prior(self.hyper.tau_plus, self.data)
+        own, others = bank_logits(anchor, positive, negatives, temperature)
+        return debiased_cross_entropy(
+            own, log_mean_exp(others), others.shape[1], temperature, tau_plus
+        )

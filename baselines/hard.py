@@ -7,6 +7,7 @@ from typing import Annotated
 
 from pydantic import Field
 from torch import Tensor
+from torch.nn import functional as F
 
 from baselines.debiased import (
     CMCDebiased,
@@ -70,7 +71,8 @@ def hard_negative_cmc_loss(
         Mean over the batch, a scalar of at least ln(1 + K exp(-2 / t)); ln(1 + K) where all
         embeddings are equal.
     """
-    own, others = bank_logits(anchor, positive, negatives, temperature)
+    unit = (F.normalize(t, dim=-1) for t in (anchor, positive, negatives))
+    own, others = bank_logits(*unit, temperature)
     return debiased_cross_entropy(
         own, log_hard_mean(others, beta), others.shape[1], temperature, tau_plus
     )
@@ -113,6 +115,7 @@ class CMCHard(CMCDebiased):
     def direction_loss(self, anchor: Tensor, positive: Tensor, negatives: Tensor) -> Tensor:
         h = self.hyper
         tau_plus = class_prior(h.tau_plus, self.data)
-        return hard_negative_cmc_loss(
-            anchor, positive, negatives, h.temperature, tau_plus, h.hard_beta
+        own, others = bank_logits(anchor, positive, negatives, h.temperature)
+        return debiased_cross_entropy(
+            own, log_hard_mean(others, h.hard_beta), others.shape[1], h.temperature, tau_plus
         )

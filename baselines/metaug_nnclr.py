@@ -10,11 +10,13 @@ from torch.func import functional_call
 from torch.nn import functional as F
 
 from baselines.nnclr import NNCLR, NetworkHyper
+from metaug.algorithm.generators import mag_movement, mag_optimizer
+from metaug.ema import ema_update, momentum_copy
 from metaug.losses import margin_regularization, margins, oucl_loss, similarity
 from metaug.meta import frozen_running_statistics, inner_gradient, meta_gradient
 from metaug.method import Batch, DataShape
 from metaug.models.generator import MAG
-from metaug.optimizers import build_optimizer, sgd
+from metaug.optimizers import apply_gradient, build_optimizer
 from metaug.spec import TrialSpec
 
 Pair = tuple[Tensor, Tensor]
@@ -54,13 +56,15 @@ class MetAugNNCLR(NNCLR):
     - There is one encoder, hence one MAG. It augments predictions, through which NNCLR learns;
       neighbours come from the past and stay as they are.
     - As in `metaug` with the published variant: one pass over the data for the network and one for
-      the MAG, the loss with augmented features pools original and augmented pairs, and the margins
-      are large and those of the mini-batch. The look-ahead keeps the neighbours found.
+      the MAG, which changes the MAG alone and is trained by Adam at the network's rate; the loss
+      with augmented features pools original and augmented pairs, and the margins are large and
+      those of the mini-batch. The look-ahead keeps the neighbours found.
 
     There is no `own` recipe: the paper gives none but the batch of 4096.
     """
 
     name = "metaug_nnclr"
+    version = 2
     presets: ClassVar = {}
     passes = 2
 
@@ -83,17 +87,20 @@ class MetAugNNCLR(NNCLR):
             description="width of the MAG; none: the released code's 2048 times the width of the "
             "spec",
         )
-        mag_learning_rate: float = Field(
-            0.03, gt=0, description="constant rate of the MAG's SGD; released code"
-        )
-        mag_weight_decay: float = Field(
-            1e-4, ge=0, description="weight decay of the MAG; released code"
-        )
 
     def __init__(self, spec: TrialSpec, data: DataShape) -> None:
         super().__init__(spec, data)
         hidden = self.hyper.mag_hidden or max(1, round(2048 * spec.width))
-        self.mag = MAG(self.hyper.feature_dim, hidden)
+        self.mags = nn.ModuleDict({"prediction": MAG(self.hyper.feature_dim, hidden)})
+        self.initial_mags = momentum_copy(self.mags)
+
+    def start(self) -> None:
+        ema_update(self.initial_mags, self.mags, 0)
+
+    @property
+    def mag(self) -> nn.Module:
+        """The one MAG, of the predictions."""
+        return self.mags["prediction"]
 
     @property
     def network(self) -> nn.ModuleList:
@@ -102,18 +109,13 @@ class MetAugNNCLR(NNCLR):
 
     def network_parameters(self) -> dict[str, nn.Parameter]:
         """Parameters of `network`, by their name in this method."""
-        return {n: p for n, p in self.named_parameters() if not n.startswith("mag.")}
+        own = ("encoders.", "projector.", "predictor.")
+        return {n: p for n, p in self.named_parameters() if n.startswith(own)}
 
     def build_optimizers(self) -> dict[str, optim.Optimizer]:
-        h = self.hyper
         return {
             "encoder": build_optimizer(self.network_parameters().values(), self.spec),
-            "mag": sgd(
-                self.mag.parameters(),
-                h.mag_learning_rate,
-                weight_decay=h.mag_weight_decay,
-                scheduled=False,
-            ),
+            "mag": mag_optimizer(self.mags, "adam", None, 0.0, self.spec),
         }
 
     def forward(self, crops: Sequence[Tensor]) -> tuple[Tensor, ...]:
@@ -138,10 +140,13 @@ class MetAugNNCLR(NNCLR):
         return loss
 
     def update(self, batch: Batch) -> dict[str, Tensor | float]:
-        p1, p2, z1, z2 = self(batch.crops)
-        neighbours, agreement = self.search_and_enqueue(z1, z2, batch.labels)
         train_mag = batch.pass_index == 1
         parameters = self.network_parameters()
+        with frozen_running_statistics(*([self.network] if train_mag else [])):
+            p1, p2, z1, z2 = self(batch.crops)
+        neighbours, agreement = self.search(z1, z2, batch.labels)
+        if not train_mag:
+            self.enqueue(z1, batch.labels)
         with frozen_running_statistics(self.mag):
             loss, inner = inner_gradient(
                 (p1, p2),
@@ -152,7 +157,7 @@ class MetAugNNCLR(NNCLR):
                 create_graph=train_mag,
             )
         if not train_mag:
-            _step(self.optimizers["encoder"], inner.parameters)
+            apply_gradient(self.optimizers["encoder"], inner.parameters)
             return {"loss": loss, "neighbour_label_accuracy": agreement}
         with frozen_running_statistics(self.network):
             meta = meta_gradient(
@@ -165,14 +170,6 @@ class MetAugNNCLR(NNCLR):
                 list(self.mag.parameters()),
                 inner_learning_rate=self.optimizers["encoder"].param_groups[0]["lr"],
             )
-        _step(self.optimizers["mag"], meta.total)
-        return {"meta_loss": meta.loss, "second_order_share": meta.second_order_share}
-
-
-def _step(optimizer: optim.Optimizer, gradient: Sequence[Tensor]) -> None:
-    """Step of an optimiser with a gradient for each of its parameters."""
-    parameters = [p for group in optimizer.param_groups for p in group["params"]]
-    for parameter, value in zip(parameters, gradient, strict=True):
-        parameter.grad = value
-    optimizer.step()
-    optimizer.zero_grad(set_to_none=True)
+        apply_gradient(self.optimizers["mag"], meta.total)
+        moved = mag_movement(self.mags, self.initial_mags, {"prediction": p1.detach()})
+        return {"meta_loss": meta.loss, "second_order_share": meta.second_order_share, **moved}

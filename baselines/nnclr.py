@@ -98,14 +98,16 @@ class NNCLR(Method):
     def training_step(self, batch: Batch) -> tuple[Tensor, dict[str, Tensor | float]]:
         z1, z2 = (self.projector(self.encode(crop)) for crop in batch.crops)
         p1, p2 = self.predictor(z1), self.predictor(z2)
-        (nn1, nn2), agreement = self.search_and_enqueue(z1, z2, batch.labels)
+        (nn1, nn2), agreement = self.search(z1, z2, batch.labels)
+        self.enqueue(z1, batch.labels)
         loss = nnclr_loss(nn1, nn2, p1, p2, self.hyper.temperature)
         return loss, {"neighbour_label_accuracy": agreement}
 
-    def search_and_enqueue(
+    def search(
         self, z1: Tensor, z2: Tensor, labels: Tensor
     ) -> tuple[tuple[Tensor, Tensor], Tensor]:
-        """Find the neighbours of both crops' projections, and only then enqueue the first ones.
+        """Find the neighbours of both crops' projections. Call it before `enqueue`: afterwards a
+        projection would find itself.
 
         Returns:
             The neighbours of z1 and of z2, each (N, D), unit norm, without gradient; and the share
@@ -113,7 +115,9 @@ class NNCLR(Method):
         """
         rows1, rows2 = (nearest_neighbours(z, self.queue.features) for z in (z1, z2))
         neighbours = self.queue.features[rows1], self.queue.features[rows2]
-        queue_labels = self.get_buffer("queue_labels")
-        agreement = (queue_labels[rows1] == labels).float().mean()
-        queue_labels[self.queue.enqueue(z1)] = labels
+        agreement = (self.get_buffer("queue_labels")[rows1] == labels).float().mean()
         return neighbours, agreement
+
+    def enqueue(self, z1: Tensor, labels: Tensor) -> None:
+        """Put the first crops' projections and their images' labels into the queue."""
+        self.get_buffer("queue_labels")[self.queue.enqueue(z1)] = labels

@@ -3,7 +3,7 @@
 from typing import ClassVar
 
 from baselines.cmc import CMC
-from metaug.algorithm import MetAug
+from metaug.algorithm.mag import MetAug
 from metaug.data.augment import operations_of
 from metaug.errors import UserError
 from metaug.spec import TrialSpec
@@ -40,6 +40,7 @@ class MetAugRandAugment(MetAug):
     """MetAug on the same crops as `cmc_randaugment` (choice: the paper gives no settings)."""
 
     name = "metaug_randaugment"
+    presets: ClassVar = {}
     defaults: ClassVar = {"augmentation": "cmc_randaugment"}
 
     @classmethod

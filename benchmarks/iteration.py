@@ -12,10 +12,11 @@ from torch import Tensor
 from torch.func import functional_call
 
 from benchmarks.timing import interleaved, print_ratios
-from metaug.algorithm import MetAug
+from metaug.algorithm.mag import MetAug
 from metaug.config import Config, Grid, Scale
 from metaug.meta import frozen_running_statistics
 from metaug.method import Batch, DataShape
+from metaug.optimizers import apply_gradient
 from metaug.seeds import draws_of
 
 BATCH = 64
@@ -25,12 +26,10 @@ IMAGES = 4096
 class NaiveMetAug(MetAug):
     """MetAug with a double backward pass through the encoders."""
 
-    def _mag_step(
-        self, views: Mapping[str, Tensor], batch: Batch
-    ) -> tuple[dict[str, Tensor | float], tuple[Tensor, ...]]:
+    def _mag_step(self, views: Mapping[str, Tensor], batch: Batch) -> dict[str, Tensor | float]:
         parameters = self.encoder_parameters()
-        features = self(views)
-        inner = self.objective(features, batch, regularised=False)
+        calls = self.calls((), batch, "negatives")
+        inner = self.objective(self(views), calls, regularised=False)
         gradient = torch.autograd.grad(inner, list(parameters.values()), create_graph=True)
         rate = self.optimizers["encoder"].param_groups[0]["lr"]
         ahead = {
@@ -38,9 +37,10 @@ class NaiveMetAug(MetAug):
             for (name, parameter), step in zip(parameters.items(), gradient, strict=True)
         }
         with frozen_running_statistics(self.encoders):
-            loss = self.objective(functional_call(self, ahead, (views,)), batch, regularised=True)
-        self._step("mag", torch.autograd.grad(loss, list(self.mags.parameters())))
-        return {"meta_loss": loss.detach()}, tuple(z.detach() for z in features)
+            loss = self.objective(functional_call(self, ahead, (views,)), calls, regularised=True)
+        gradient = torch.autograd.grad(loss, list(self.mags.parameters()))
+        apply_gradient(self.optimizers["mag"], gradient)
+        return {"meta_loss": loss.detach()}
 
 
 def grid(width: float, image_size: int) -> Grid:

@@ -14,7 +14,7 @@ from torch.func import functional_call
 
 from benchmarks.iteration import BATCH, make
 from benchmarks.timing import interleaved, peak_memory, print_ratios
-from metaug.algorithm import MetAug
+from metaug.algorithm.mag import MetAug
 from metaug.meta import frozen_running_statistics, inner_gradient
 
 RATE = 0.01
@@ -27,14 +27,14 @@ def exact(width: float, image_size: int) -> Gradient:
     views = batch.views(method.spec.views)
 
     def step() -> tuple[Tensor, ...]:
-        features = method(views)
+        calls = method.calls((), batch, "negatives")
         _, inner = inner_gradient(
-            features,
-            lambda z: method.objective(z, batch, regularised=False),
+            method(views),
+            lambda z: method.objective(z, calls, regularised=False),
             list(method.encoder_parameters().values()),
             create_graph=True,
         )
-        return method._mag_gradient(views, features, batch, inner).total
+        return method._mag_gradient(views, batch, inner).total
 
     return step
 
@@ -46,7 +46,8 @@ def naive(width: float, image_size: int) -> Gradient:
 
     def step() -> tuple[Tensor, ...]:
         parameters = method.encoder_parameters()
-        loss = method.objective(method(views), batch, regularised=False)
+        calls = method.calls((), batch, "negatives")
+        loss = method.objective(method(views), calls, regularised=False)
         gradient = torch.autograd.grad(loss, list(parameters.values()), create_graph=True)
         ahead = {
             name: parameter - RATE * step
@@ -54,7 +55,7 @@ def naive(width: float, image_size: int) -> Gradient:
         }
         with frozen_running_statistics(method.encoders):
             outer = method.objective(
-                functional_call(method, ahead, (views,)), batch, regularised=True
+                functional_call(method, ahead, (views,)), calls, regularised=True
             )
         return torch.autograd.grad(outer, list(method.mags.parameters()))
 

@@ -5,10 +5,11 @@ Similarities d lie in [0, 1] (`similarity` makes them from cosines). Every unifi
     softplus(log sum exp a(d-) + log sum exp b(d+)) / beta,
 
 since the double sum over pairs of Eq. 8, 9 and 10 factorises: the cost is linear in K+ + K- and
-nothing overflows, whatever beta is. `a` and `b` are the *exponents* of a form.
+nothing overflows, whatever beta is. A `Form` gives the exponents `a` and `b`.
 """
 
-from typing import Literal
+from collections.abc import Callable
+from typing import Literal, NamedTuple
 
 import torch
 from torch import Tensor
@@ -17,13 +18,13 @@ from torch.nn import functional as F
 MarginSize = Literal["large", "medium", "small"]
 
 
-def similarity(cosine: Tensor, kind: Literal["shifted", "clamped"] = "shifted") -> Tensor:
-    """Map cosines in [-1, 1] to similarities in [0, 1], elementwise.
+def similarity(cosine: Tensor) -> Tensor:
+    """Map cosines in [-1, 1] to similarities (1 + cos) / 2 in [0, 1], elementwise.
 
-    `shifted` is (1 + cos) / 2, as in the released code; `clamped` is max(cos, 0). The paper only
-    says that d lies in [0, 1] "by normalising" (section 3.1).
+    This is the released code's map (choice: the paper only says that d lies in [0, 1] "by
+    normalising", section 3.1).
     """
-    return (1 + cosine) / 2 if kind == "shifted" else cosine.clamp(0, 1)
+    return (1 + cosine) / 2
 
 
 def softplus(x: Tensor) -> Tensor:
@@ -31,40 +32,75 @@ def softplus(x: Tensor) -> Tensor:
     return -F.logsigmoid(-x)
 
 
-def unified_exponents(
-    positives: Tensor, negatives: Tensor, *, beta: float, margin: float
-) -> tuple[Tensor, Tensor]:
-    """Exponents of Eq. 8, elementwise: -beta d+ and beta (d- + lambda)."""
-    return -beta * positives, beta * (negatives + margin)
+class Form(NamedTuple):
+    """A form of the unified loss: elementwise exponents of similarities.
+
+    Attributes:
+        positive: exponent of a positive pair.
+        negative: exponent of a negative pair.
+    """
+
+    positive: Callable[[Tensor], Tensor]
+    negative: Callable[[Tensor], Tensor]
 
 
-def oucl_exponents(
-    positives: Tensor, negatives: Tensor, *, beta: float, gamma: float
-) -> tuple[Tensor, Tensor]:
-    """Exponents of Eq. 10, elementwise: beta ((d+ - 1)^2 - gamma^2), beta ((d-)^2 - gamma^2)."""
+def unified_form(*, beta: float, margin: float) -> Form:
+    """Eq. 8: -beta d+ and beta (d- + lambda)."""
+    return Form(lambda d: -beta * d, lambda d: beta * (d + margin))
+
+
+def oucl_form(*, beta: float, gamma: float) -> Form:
+    """Eq. 10: beta ((d+ - 1)^2 - gamma^2) and beta ((d-)^2 - gamma^2)."""
     constant = beta * gamma**2
-    return beta * (positives - 1).square() - constant, beta * negatives.square() - constant
-
-
-def weighted_oucl_exponents(
-    positives: Tensor,
-    negatives: Tensor,
-    *,
-    beta: float,
-    gamma: float,
-    decay: float = 1.0,
-    detach: bool = False,
-) -> tuple[Tensor, Tensor]:
-    """Exponents of Eq. 9, elementwise, with O+ = 1 + gamma, O- = -gamma, gamma+ = 1 - gamma,
-    gamma- = gamma, and the weights Γ divided by `decay`."""
-    weight_positive = (1 + gamma - positives).clamp(min=0) / decay
-    weight_negative = (negatives + gamma).clamp(min=0) / decay
-    if detach:
-        weight_positive, weight_negative = weight_positive.detach(), weight_negative.detach()
-    return (
-        -beta * weight_positive * (positives - (1 - gamma)),
-        beta * weight_negative * (negatives - gamma),
+    return Form(
+        lambda d: beta * (d - 1).square() - constant, lambda d: beta * d.square() - constant
     )
+
+
+def weighted_oucl_form(
+    *, beta: float, gamma: float, decay: float = 1.0, detach: bool = False
+) -> Form:
+    """Eq. 9 with O+ = 1 + gamma, O- = -gamma, gamma+ = 1 - gamma, gamma- = gamma, and the weights
+    Γ divided by `decay`."""
+
+    def positive(d: Tensor) -> Tensor:
+        weight = (1 + gamma - d).clamp(min=0) / decay
+        return -beta * (weight.detach() if detach else weight) * (d - (1 - gamma))
+
+    def negative(d: Tensor) -> Tensor:
+        weight = (d + gamma).clamp(min=0) / decay
+        return beta * (weight.detach() if detach else weight) * (d - gamma)
+
+    return Form(positive, negative)
+
+
+def pooled_loss(positive_mass: Tensor, negative_mass: Tensor, *, divisor: float) -> Tensor:
+    """The unified loss of pairs that are pooled, from what each side sums up to.
+
+    Args:
+        positive_mass: log of the sum of exponentials of the positives' exponents, any shape.
+        negative_mass: the same of the negatives, of the same shape.
+        divisor: beta, as in the paper.
+
+    Returns:
+        Mean over all axes, a scalar > 0.
+    """
+    return softplus(positive_mass + negative_mass).mean() / divisor
+
+
+def contrastive_loss(positives: Tensor, negatives: Tensor, temperature: float) -> Tensor:
+    """Conventional contrastive loss of one direction, Eq. 1 with d = exp(cosine / temperature).
+
+    Args:
+        positives: cosines of the positive pairs, (N,).
+        negatives: cosines of each image's negative pairs, (N, K).
+        temperature: > 0.
+
+    Returns:
+        Mean over the batch, a scalar > 0; ln(K + 1) where all cosines are equal.
+    """
+    logits = torch.cat([positives[:, None], negatives], 1) / temperature
+    return F.cross_entropy(logits, logits.new_zeros(len(logits), dtype=torch.long))
 
 
 def unified_loss(positives: Tensor, negatives: Tensor, *, beta: float, margin: float) -> Tensor:
@@ -81,7 +117,7 @@ def unified_loss(positives: Tensor, negatives: Tensor, *, beta: float, margin: f
     Returns:
         Mean over the leading axes, a scalar > 0.
     """
-    return _pooled(*unified_exponents(positives, negatives, beta=beta, margin=margin), beta)
+    return _loss_of(unified_form(beta=beta, margin=margin), positives, negatives, beta)
 
 
 def oucl_loss(positives: Tensor, negatives: Tensor, *, beta: float, gamma: float) -> Tensor:
@@ -96,7 +132,7 @@ def oucl_loss(positives: Tensor, negatives: Tensor, *, beta: float, gamma: float
     Returns:
         Mean over the leading axes, a scalar > 0.
     """
-    return _pooled(*oucl_exponents(positives, negatives, beta=beta, gamma=gamma), beta)
+    return _loss_of(oucl_form(beta=beta, gamma=gamma), positives, negatives, beta)
 
 
 def weighted_oucl_loss(
@@ -110,7 +146,8 @@ def weighted_oucl_loss(
 ) -> Tensor:
     """OUCL with explicit weights Γ, Eq. 9 of the paper; equals Eq. 10 at `decay` = 1.
 
-    `decay` is φ_dec of section 4.4: Γ / φ_dec (choice: the paper's formula was lost). With `detach`
+    `decay` is φ_dec of section 4.4: Γ / φ_dec (choice: the formula is not legible in our copy of
+    the paper). With `detach`
     no gradient flows through Γ, as in circle loss; the paper does not say (both can be run).
 
     Args:
@@ -124,15 +161,13 @@ def weighted_oucl_loss(
     Returns:
         Mean over the leading axes, a scalar > 0.
     """
-    exponents = weighted_oucl_exponents(
-        positives, negatives, beta=beta, gamma=gamma, decay=decay, detach=detach
-    )
-    return _pooled(*exponents, beta)
+    form = weighted_oucl_form(beta=beta, gamma=gamma, decay=decay, detach=detach)
+    return _loss_of(form, positives, negatives, beta)
 
 
-def _pooled(positive_exponents: Tensor, negative_exponents: Tensor, beta: float) -> Tensor:
-    log_mass = positive_exponents.logsumexp(-1) + negative_exponents.logsumexp(-1)
-    return softplus(log_mass).mean() / beta
+def _loss_of(form: Form, positives: Tensor, negatives: Tensor, beta: float) -> Tensor:
+    masses = form.positive(positives).logsumexp(-1), form.negative(negatives).logsumexp(-1)
+    return pooled_loss(*masses, divisor=beta)
 
 
 def margins(positives: Tensor, negatives: Tensor, size: MarginSize) -> tuple[Tensor, Tensor]:
@@ -171,7 +206,8 @@ def margin_regularization(
     """Margin-injected regularisation R_sigma, Eq. 5: it pushes augmented positives below sigma+
     and augmented negatives above sigma-.
 
-    The two parts are means, as in the released code (the paper's normalisation was lost), which
+    The two parts are means, as in the released code (choice: the
+    paper's normalisation is not legible in our copy), which
     multiplies the first by `positive_weight` = 1e-4.
 
     Args:

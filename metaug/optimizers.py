@@ -1,9 +1,9 @@
 """Optimisers of a spec, and what their learning rate is multiplied by over the training."""
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
-from torch import nn, optim
+from torch import Tensor, nn, optim
 
 from metaug.spec import TrialSpec
 
@@ -50,6 +50,15 @@ def _marked(optimizer: optim.Optimizer, rate: float, scheduled: bool) -> optim.O
         group["base_lr"] = rate
         group["scheduled"] = scheduled
     return optimizer
+
+
+def apply_gradient(optimizer: optim.Optimizer, gradient: Sequence[Tensor]) -> None:
+    """One step with a gradient for each of the optimiser's parameters, in their order."""
+    parameters = [p for group in optimizer.param_groups for p in group["params"]]
+    for parameter, value in zip(parameters, gradient, strict=True):
+        parameter.grad = value
+    optimizer.step()
+    optimizer.zero_grad(set_to_none=True)
 
 
 def set_rate_factor(optimizer: optim.Optimizer, factor: float) -> None:

@@ -152,7 +152,7 @@ def metaug(make_spec):
         settings = {"image_size": 16, "negatives": 48, **own, **changes}
         built = build_method(make_spec(method, backbone, **settings), DataShape(40, 4), trial=0)
         built.train().to(dtype)
-        groups = {"encoder": [p for n, p in built.named_parameters() if not n.startswith("mags.")]}
+        groups = {"encoder": list(built.encoder_parameters().values())}
         if method != "metaug_oucl":
             groups["mag"] = list(built.mags.parameters())
         built.optimizers = {name: Recorder(group, rates[name]) for name, group in groups.items()}

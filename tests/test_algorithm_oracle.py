@@ -23,31 +23,27 @@ class Naive:
 
     # -- the loss ---------------------------------------------------------------------------
 
-    def draw(self, batch):
-        """What one call of the release sees: own and drawn bank rows, and which are its own."""
+    def draw(self, batch, purpose):
+        """What one call of the loss sees: own bank rows and drawn ones, image by image."""
         bank = {v: getattr(self.method.bank, v).clone() for v in self.views}
-        drawn = torch.randint(self.method.bank.rows, (self.h.negatives,), generator=batch.generator)
+        images, count = len(batch.index), self.h.negatives
+        shape = (images, count) if self.h.negatives_per == "image" else (count,)
+        drawn = torch.randint(self.method.bank.rows, shape, generator=batch.draws(purpose))
+        drawn = drawn.expand(images, count)
         own = {v: bank[v][batch.index] for v in self.views}
-        rows = {v: bank[v][drawn] for v in self.views}
-        return own, rows, drawn[None] == batch.index[:, None]
+        return own, {v: bank[v][drawn] for v in self.views}
 
-    def similarity(self, cosine):
-        return (cosine + 1) / 2 if self.h.similarity == "shifted" else cosine.clamp(min=0)
-
-    def cosines(self, call, anchors, targets, directions):
+    def cosines(self, call, anchors, directions):
         """Positive cosines (N, P) and for each direction negative ones (N, K)."""
-        own, rows, _ = call
-        positives, negatives = [], []
-        for anchor, target in directions:
-            other = targets[target] if self.h.positives == "batch" else own[target]
-            positives.append(torch.einsum("nd,nd->n", anchors[anchor], other))
-            negatives.append(torch.einsum("nd,kd->nk", anchors[anchor], rows[target]))
+        own, rows = call
+        positives = [torch.einsum("nd,nd->n", anchors[a], own[t]) for a, t in directions]
+        negatives = [torch.einsum("nd,nkd->nk", anchors[a], rows[t]) for a, t in directions]
         return torch.stack(positives, 1), negatives
 
-    def unified(self, positives, negatives, excluded):
-        """1/β ln(1 + ΣΣ exp ...) over (N, P) and (N, M), or over all pairs of the batch."""
+    def unified(self, positives, negatives):
+        """1/β ln(1 + ΣΣ exp ...) over the positives (N, P) and negatives (N, M) of an image."""
         h = self.h
-        p, n = self.similarity(positives), self.similarity(negatives)
+        p, n = (positives + 1) / 2, (negatives + 1) / 2
         if h.loss == "oucl":
             p, n = h.beta * ((p - 1) ** 2 - h.gamma**2), h.beta * (n**2 - h.gamma**2)
         elif h.loss == "unified":
@@ -55,62 +51,50 @@ class Naive:
         else:
             weight_p = (1 + h.gamma - p).clamp(min=0) / h.decay
             weight_n = (n + h.gamma).clamp(min=0) / h.decay
-            if h.detach_weights:
-                weight_p, weight_n = weight_p.detach(), weight_n.detach()
             p, n = -h.beta * weight_p * (p - 1 + h.gamma), h.beta * weight_n * (n - h.gamma)
-        p, n = p.exp(), n.exp() * ~excluded
-        if h.pool == "batch":
-            p, n = p.reshape(1, -1), n.reshape(1, -1)
-        total = torch.einsum("np,nm->n", p, n)
+        total = torch.einsum("np,nm->n", p.exp(), n.exp())
         return (1 + total).log().mean() / (h.beta if h.prefix == "inverse_beta" else 1)
 
-    def conventional(self, positives, negatives, excluded):
+    def conventional(self, positives, negatives):
         """Softmax cross-entropy, summed over the directions."""
         total = 0
         for positive, negative in zip(positives.unbind(1), negatives, strict=True):
             p = (positive / self.h.temperature).exp()
-            n = ((negative / self.h.temperature).exp() * ~excluded).sum(1)
+            n = (negative / self.h.temperature).exp().sum(1)
             total = total - (p / (p + n)).log().mean()
         return total
 
-    def loss(self, call, anchors, targets):
-        excluded = call[2] if self.h.exclude_own else torch.zeros_like(call[2])
-        positives, negatives = self.cosines(call, anchors, targets, permutations(self.views, 2))
-        if self.h.loss == "contrastive":
-            return self.conventional(positives, negatives, excluded)
-        return self.unified(positives, torch.cat(negatives, 1), excluded.repeat(1, len(negatives)))
-
-    def pooled(self, call, z, augmented):
-        """One loss over the original and the augmented pairs; a bank row is never augmented."""
-        excluded = call[2] if self.h.exclude_own else torch.zeros_like(call[2])
-        targets = [z, augmented] if self.h.positives == "batch" else [z]
-        positives, negatives, repeated = [], [], []
-        for anchors in (z, augmented):
-            for others in targets:
-                p, n = self.cosines(call, anchors, others, permutations(self.views, 2))
-                positives.append(p)
-                repeated += n
+    def loss(self, call, *anchors):
+        """One loss over the pairs of one or of several sets of anchors."""
+        positives, negatives = [], []
+        for group in anchors:
+            p, n = self.cosines(call, group, list(permutations(self.views, 2)))
+            positives.append(p)
             negatives += n
         positives = torch.cat(positives, 1)
         if self.h.loss == "contrastive":
-            return self.conventional(positives, repeated, excluded)
-        return self.unified(positives, torch.cat(negatives, 1), excluded.repeat(1, len(negatives)))
+            return self.conventional(positives, negatives)
+        return self.unified(positives, torch.cat(negatives, 1))
 
     def margin_term(self, z, augmented, first, single):
-        """R_sigma, image by image or for the whole batch."""
+        """R_sigma, image by image or for the whole batch.
+
+        The release keeps the scores of the six directions in variables. The call that replaces
+        view v by its augmented feature puts what it scored with v as anchor or target into
+        variables of its own, and overwrites those of the two directions between the other views.
+        """
         h, directions = self.h, list(permutations(self.views, 2))
-        # the call whose original scores give the margins: the first, or the last to overwrite
-        source = dict.fromkeys(self.views, first)
+        source = dict.fromkeys(directions, first)
         if h.margin_originals == "overwritten":
-            for anchor in self.views:
-                source[anchor] = [single[v] for v in self.views if v != anchor][-1]
+            for v in self.views:
+                for a, t in directions:
+                    if v not in (a, t):
+                        source[a, t] = single[v]
         lowest, highest = [], []
         for a, t in directions:
-            p, (n,) = self.cosines(source[a], z, z, [(a, t)])
-            if h.exclude_own:
-                n = n.masked_fill(source[a][2], -1)
-            lowest.append(self.similarity(p[:, 0]))
-            highest.append(self.similarity(n).max(1).values)
+            p, (n,) = self.cosines(source[a, t], z, [(a, t)])
+            lowest.append((p[:, 0] + 1) / 2)
+            highest.append(((n + 1) / 2).max(1).values)
         lowest, highest = torch.stack(lowest, 1), torch.stack(highest, 1)
         if h.margin_scope == "batch":
             lowest, highest = lowest.min().expand(len(lowest)), highest.max().expand(len(highest))
@@ -122,43 +106,44 @@ class Naive:
         sigma_pos, sigma_neg = sigma[h.margin_size]
         if not h.margin_gradient:
             sigma_pos, sigma_neg = sigma_pos.detach(), sigma_neg.detach()
-        groups = [(single[a], augmented, a, z, t) for a, t in directions]
+        groups = [(single[a], augmented, a, t) for a, t in directions]
         if h.margin_pairs == "released":
-            groups += [(single[t], z, a, augmented, t) for a, t in directions]
+            groups += [(single[t], z, a, t) for a, t in directions]
         above, below = [], []
-        for call, anchors, a, targets, t in groups:
-            p, (n,) = self.cosines(call, anchors, targets, [(a, t)])
-            above.append((self.similarity(p[:, 0]) - sigma_pos).relu())
-            gap = (sigma_neg[:, None] - self.similarity(n)).relu()
-            below.append(gap[~call[2]] if h.exclude_own else gap.flatten())
+        for call, anchors, a, t in groups:
+            p, (n,) = self.cosines(call, anchors, [(a, t)])
+            above.append(((p[:, 0] + 1) / 2 - sigma_pos).relu())
+            below.append((sigma_neg[:, None] - (n + 1) / 2).relu().flatten())
         return h.margin_positive_weight * torch.cat(above).mean() + torch.cat(below).mean()
 
-    def objective(self, z, batch, regularised, mag_parameters=None):
+    def terms(self, z, batch, purpose):
+        """L_ori, L_aug and R_sigma, unweighted."""
         h = self.h
-        first = self.draw(batch)
-        loss = self.loss(first, z, z)
+        first = self.draw(batch, purpose)
+        original = self.loss(first, z)
         if h.bank_updates == "every_evaluation":
             self.update_bank(z, batch)
         augmented = {}
         for v in self.views:
             mag = self.method.mags[v]
             own = dict(mag.named_parameters())
-            if mag_parameters is not None:
-                own = {n: mag_parameters[f"{v}.{n}"] for n in own}
-            source = z[v].detach() if h.detach_features else z[v]
-            augmented[v] = functional_call(mag, (own, copied_buffers(mag)), (source,))
-        single = {v: self.draw(batch) if h.redraw_negatives else first for v in self.views}
+            augmented[v] = functional_call(mag, (own, copied_buffers(mag)), (z[v],))
+        single = {
+            v: self.draw(batch, f"{purpose}, {v}") if h.redraw_negatives else first
+            for v in (*self.views, "all")
+        }
         if h.augmented_loss == "four":
-            everything = self.draw(batch) if h.redraw_negatives else first
-            loss = loss + h.delta * self.loss(everything, augmented, augmented)
+            loss = self.loss(single["all"], augmented)
             for v in self.views:
-                mixed = {**z, v: augmented[v]}
-                loss = loss + h.delta * self.loss(single[v], mixed, mixed)
+                loss = loss + self.loss(single[v], {**z, v: augmented[v]})
         else:
-            loss = loss + h.delta * self.pooled(first, z, augmented)
-        if regularised and h.alpha > 0:
-            loss = loss + h.alpha * self.margin_term(z, augmented, first, single)
-        return loss
+            loss = self.loss(first, z, augmented)
+        return original, loss, self.margin_term(z, augmented, first, single)
+
+    def objective(self, z, batch, regularised, purpose):
+        h = self.h
+        original, loss, margin = self.terms(z, batch, purpose)
+        return original + h.delta * loss + (h.alpha * margin if regularised else 0)
 
     def update_bank(self, z, batch):
         for v in self.views:
@@ -178,7 +163,7 @@ class Naive:
     def encoder_gradient(self, batch):
         theta = self.method.encoder_parameters()
         z = self.features(batch, theta)
-        loss = self.objective(z, batch, self.h.margin_in_encoder_step)
+        loss = self.objective(z, batch, self.h.margin_in_encoder_step, "negatives")
         return z, torch.autograd.grad(loss, list(theta.values()), create_graph=True)
 
     def look_ahead_gradient(self, batch, gradient=None):
@@ -186,14 +171,10 @@ class Naive:
         h, exact = self.h, self.h.order == "exact"
         theta = self.method.encoder_parameters()
         omega = dict(self.method.mags.named_parameters())
-        own = h.look_ahead == "mag"
-        stepping = omega if own else theta
-        if gradient is None or own:
+        if gradient is None:
             z = self.features(batch, theta)
-            if own:
-                z = {v: feature.detach() for v, feature in z.items()}
-            inner = self.objective(z, batch, h.margin_in_look_ahead)
-            gradient = torch.autograd.grad(inner, list(stepping.values()), create_graph=True)
+            inner = self.objective(z, batch, h.margin_in_look_ahead, "negatives, inner")
+            gradient = torch.autograd.grad(inner, list(theta.values()), create_graph=True)
         rate = h.inner_learning_rate
         if rate is None:
             rate = rate_of(self.method, "encoder")
@@ -201,12 +182,9 @@ class Naive:
             rate = 0.0
         ahead = {
             n: p - rate * (g if exact else g.detach())
-            for (n, p), g in zip(stepping.items(), gradient, strict=True)
+            for (n, p), g in zip(theta.items(), gradient, strict=True)
         }
-        if own:
-            outer = self.objective(z, batch, True, ahead)
-        else:
-            outer = self.objective(self.features(batch, ahead), batch, True)
+        outer = self.objective(self.features(batch, ahead), batch, True, "negatives, outer")
         total = torch.autograd.grad(outer, list(omega.values()), allow_unused=True)
         return [
             torch.zeros_like(w) if g is None else g
@@ -218,9 +196,10 @@ class NaiveLookAhead(Naive):
     """The naive double backward with the method's own loss: in float32 another way to compute the
     loss would differ by more than the two ways to differentiate it."""
 
-    def objective(self, z, batch, regularised, mag_parameters=None):
-        assert mag_parameters is None
-        return self.method.objective(tuple(z.values()), batch, regularised=regularised)
+    def objective(self, z, batch, regularised, purpose):
+        features = tuple(z.values())
+        calls = self.method.calls(tuple(each.detach() for each in features), batch, purpose)
+        return self.method.objective(features, calls, regularised=regularised)
 
 
 def copied_buffers(module):
@@ -236,18 +215,16 @@ def distance(ours, theirs):
 def naive_iteration(method, batch, kind=Naive):
     """Both gradients of an iteration by the plain implementation, on the method itself."""
     naive, h = kind(method), method.hyper
-    encoder = mag = None
+    encoder = mag = z = None
     if h.update_order == "per_pass":
         if batch.pass_index == 0:
             z, encoder = naive.encoder_gradient(batch)
             descend(method, "encoder", encoder)
         else:
-            z = naive.features(batch, method.encoder_parameters())
             mag = naive.look_ahead_gradient(batch)
     elif h.update_order == "alternating":
-        _, encoder = naive.encoder_gradient(batch)
+        z, encoder = naive.encoder_gradient(batch)
         descend(method, "encoder", encoder)
-        z = naive.features(batch, method.encoder_parameters())
         mag = naive.look_ahead_gradient(batch)
     else:
         z, encoder = naive.encoder_gradient(batch)
@@ -255,7 +232,7 @@ def naive_iteration(method, batch, kind=Naive):
         descend(method, "encoder", encoder)
     if mag is not None:
         descend(method, "mag", mag)
-    if h.bank_updates == "once":
+    if h.bank_updates == "once" and z is not None:
         naive.update_bank(z, batch)
     return encoder, mag
 
@@ -335,30 +312,19 @@ PUBLISHED_WITH = [
     {"order": "first_order"},
     {"order": "none"},
     {"order": "first_order", "update_order": "simultaneous"},
-    {"look_ahead": "mag"},
-    {"look_ahead": "mag", "order": "first_order"},
-    {"look_ahead": "mag", "order": "none"},
-    {"look_ahead": "mag", "update_order": "simultaneous"},
     {"inner_learning_rate": None},
     {"inner_learning_rate": 0.0},
     {"beta": 4.0, "gamma": 0.1},
     {"loss": "unified", "margin": 0.3},
     {"loss": "weighted", "decay": 2.0},
-    {"loss": "weighted", "detach_weights": True},
     {"loss": "contrastive", "temperature": 0.2},
     {"prefix": "one"},
-    {"similarity": "clamped"},
-    {"pool": "batch"},
-    {"positives": "batch"},
-    {"positives": "batch", "loss": "contrastive"},
+    {"negatives_per": "image"},
     {"redraw_negatives": True},
-    {"exclude_own": True},
-    {"exclude_own": True, "margin_scope": "sample", "redraw_negatives": True},
     {"bank_momentum": 0.0},
     {"bank_updates": "every_evaluation"},
     {"alpha": 0.0},
     {"augmented_loss": "four"},
-    {"detach_features": True},
     {"margin_in_encoder_step": True},
     {"margin_in_look_ahead": True},
     {"margin_size": "medium"},
@@ -372,14 +338,10 @@ PUBLISHED_WITH = [
 
 RELEASED_WITH = [
     {"loss": "contrastive"},
-    {"pool": "batch"},
-    {"positives": "batch"},
+    {"negatives_per": "batch"},
     {"redraw_negatives": False},
-    {"exclude_own": True},
     {"bank_momentum": 1.0},
     {"augmented_loss": "pooled"},
-    {"detach_features": True},
-    {"look_ahead": "mag"},
     {"margin_size": "medium"},
     {"margin_gradient": False},
     {"margin_originals": "first"},
@@ -400,7 +362,7 @@ def test_every_choice_equals_the_plain_implementation(metaug, changes):
 
 @pytest.mark.parametrize(
     "changes",
-    [{}, {"variant": "released"}, {"loss": "contrastive"}, {"exclude_own": True}],
+    [{}, {"variant": "released"}, {"loss": "contrastive"}],
     ids=str,
 )
 def test_only_oucl_equals_the_plain_implementation(metaug, changes):
@@ -409,10 +371,64 @@ def test_only_oucl_equals_the_plain_implementation(metaug, changes):
     parameters = dict(naive.method.named_parameters())
     plain = batch()
     z = naive.features(plain, parameters)
-    loss = naive.loss(naive.draw(plain), z, z)
+    loss = naive.loss(naive.draw(plain, "negatives"), z)
     gradient = torch.autograd.grad(loss, list(parameters.values()))
     naive.update_bank(z, plain)
     logs = method.update(batch())
     torch.testing.assert_close(logs["loss"], loss.detach())
     assert distance(method.optimizers["encoder"].gradient, gradient) < 1e-11
     assert distance(banks(method), banks(naive.method)) < 1e-11
+
+
+@pytest.mark.parametrize("margin_size", ["large", "medium", "small"])
+@pytest.mark.parametrize("views", list(permutations(("lab", "l", "ab"))), ids="-".join)
+def test_the_released_objective_does_not_depend_on_the_order_of_the_views(
+    metaug, views, margin_size
+):
+    """At weights 1 for all terms: losses, margins, and the gradients of encoders and MAGs."""
+    settings = {"variant": "released", "alpha": 1.0, "delta": 1.0, "margin_size": margin_size}
+    reference, batch = metaug(views=("lab", "l", "ab"), **settings)
+    permuted, _ = metaug(views=views, **settings)
+    permuted.load_state_dict(reference.state_dict())
+    given, parts = batch(), []
+    for method in (reference, permuted):
+        z = {v: method(given.views(method.spec.views))[i] for i, v in enumerate(method.spec.views)}
+        calls = method.calls(tuple(x.detach() for x in z.values()), given, "negatives")
+        terms = method.objective_terms(tuple(z.values()), calls, regularised=True)
+        total = torch.stack(list(terms.values())).sum()
+        names = [name for name, p in method.named_parameters() if p.requires_grad]
+        gradient = torch.autograd.grad(total, [method.get_parameter(n) for n in names])
+        parts.append({**terms, **dict(zip(names, gradient, strict=True))})
+    assert parts[0].keys() == parts[1].keys()
+    for name, value in parts[0].items():
+        torch.testing.assert_close(parts[1][name], value, rtol=1e-10, atol=1e-13)
+
+
+@pytest.mark.parametrize("margin_size", ["large", "medium", "small"])
+def test_at_weights_one_the_release_equals_the_plain_implementation(metaug, margin_size):
+    """Each term, both gradients: float64, 1e-10."""
+    method, batch = metaug(
+        variant="released",
+        alpha=1.0,
+        delta=1.0,
+        margin_positive_weight=1e-4,
+        margin_size=margin_size,
+    )
+    naive = Naive(copy.deepcopy(method))
+    given = batch()
+    z = method(given.views(method.spec.views))
+    calls = method.calls(tuple(x.detach() for x in z), given, "negatives")
+    ours = method.objective_terms(z, calls, regularised=True)
+    plain = naive.features(batch(), naive.method.encoder_parameters())
+    theirs = naive.terms(plain, batch(), "negatives")
+    for our, their in zip(ours.values(), theirs, strict=True):
+        torch.testing.assert_close(our, their, rtol=1e-10, atol=0)
+    assert ours["margin"] > 1e-3
+    fresh, batch = metaug(
+        variant="released",
+        alpha=1.0,
+        delta=1.0,
+        margin_positive_weight=1e-4,
+        margin_size=margin_size,
+    )
+    assert_iteration_equals_the_plain_one(fresh, batch, 1e-10)

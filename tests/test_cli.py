@@ -254,7 +254,7 @@ def test_results_without_a_column_are_refused(done, script, capsys):
 
 
 def speeds_of(plan: Plan, seconds: float = 0.5, passes: int = 1) -> dict[str, Speed]:
-    readouts = {"alexnet": ("conv", "fc"), "resnet18": ("pool",), "resnet50": ("pool",)}
+    readouts = {"alexnet": ("conv", "fc6", "fc"), "resnet18": ("pool",), "resnet50": ("pool",)}
     return {
         key: Speed(seconds, passes, readouts[spec.backbone]) for key, spec in plan.specs.items()
     }
@@ -294,4 +294,4 @@ def test_a_step_is_timed_and_an_untrained_method_takes_none(plan):
     speeds = {spec.method: clock.speed(spec) for spec in plan.specs_of["table1"]}
     assert speeds["simclr"].step_seconds > 0
     assert speeds["random"].step_seconds == 0
-    assert speeds["simclr"].readouts == ("conv", "fc")
+    assert speeds["simclr"].readouts == ("conv", "fc6", "fc")

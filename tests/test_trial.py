@@ -79,7 +79,7 @@ def test_records_say_what_they_are(data: Path, tmp_path: Path) -> None:
     for record in found.values():
         assert TrialSpec.model_validate(record["spec"]) == spec
         assert record["provenance"]["packages"]["torch"]
-        assert {row["probe"] for row in record["rows"]} == {"conv", "fc", ""}
+        assert {row["probe"] for row in record["rows"]} == {"conv", "fc6", "fc", ""}
         assert len(record["curve"]) == spec.epochs
     assert (tmp_path / "out/trial_000.curve.csv").read_text().startswith("epoch,loss\n")
     assert not (tmp_path / "work").exists()

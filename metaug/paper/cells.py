@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 import pandas as pd
 
-from metaug.algorithm import MetAugHyper
+from metaug.algorithm.hyper import MetAugHyper
 from metaug.reporting.aggregate import CellInterval, cell, select
 from metaug.reporting.names import dataset_name, power_of_ten
 from metaug.reporting.statistics import t_interval

@@ -5,7 +5,7 @@ from typing import Any
 
 import pandas as pd
 
-from metaug.algorithm import VARIANTS
+from metaug.algorithm.discrepancies import VARIANTS
 from metaug.config import Grid
 from metaug.paper.cells import dataset_of, rows_of, scale_of
 from metaug.paper.variants import COLUMNS, DIFFERENCE_NOTE, OWN_QUESTION, accuracy_cells

@@ -11,7 +11,8 @@ from matplotlib.figure import Figure
 from matplotlib.patches import FancyBboxPatch
 from torch import nn
 
-from metaug.algorithm import MetAug, MetAugHyper
+from metaug.algorithm.hyper import MetAugHyper
+from metaug.algorithm.mag import MetAug
 from metaug.data.augment import operations_of
 from metaug.data.views import VIEWS
 from metaug.method import DataShape

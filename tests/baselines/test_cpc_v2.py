@@ -189,7 +189,8 @@ def test_a_predictions_own_target_is_no_negative(monkeypatch):
 
 
 @pytest.mark.parametrize(
-    ("backbone", "widths"), [("alexnet", {"conv": 8 * 16, "fc": 128}), ("resnet18", {"pool": 32})]
+    ("backbone", "widths"),
+    [("alexnet", {"conv": 8 * 16, "fc6": 128, "fc": 128}), ("resnet18", {"pool": 32})],
 )
 def test_readouts_pool_the_grid_of_patches(backbone, widths):
     built = method(backbone).eval()

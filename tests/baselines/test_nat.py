@@ -155,7 +155,7 @@ def test_codes_stay_fixed_unit_vectors_and_travel_in_checkpoints():
 
 
 @pytest.mark.parametrize(
-    ("backbone", "readouts"), [("alexnet", {"conv", "fc"}), ("resnet18", {"pool"})]
+    ("backbone", "readouts"), [("alexnet", {"conv", "fc6", "fc"}), ("resnet18", {"pool"})]
 )
 def test_both_backbones_read_sobel_maps(backbone, readouts):
     built = method(backbone).eval()

@@ -133,11 +133,12 @@ def test_the_share_of_neighbours_with_the_same_label_is_watched(make_spec, ready
     method = ready(make_spec("nnclr", queue_size=8, batch_size=8))
     axes = torch.eye(16)
     labels = torch.tensor([0, 0, 1, 1, 2, 2, 3, 3])
-    _, agreement = method.search_and_enqueue(axes[:8], axes[:8], labels)
+    _, agreement = method.search(axes[:8], axes[:8], labels)
     assert float(agreement) == 0
+    method.enqueue(axes[:8], labels)
     # 6 of 8 neighbours are what was enqueued, with its label; two labels have changed
     changed = torch.tensor([0, 0, 1, 1, 2, 2, 0, 0])
-    (neighbours, _), agreement = method.search_and_enqueue(axes[:8], axes[:8], changed)
+    (neighbours, _), agreement = method.search(axes[:8], axes[:8], changed)
     torch.testing.assert_close(neighbours, axes[:8])
     assert float(agreement) == 0.75
 

@@ -12,7 +12,7 @@ def test_the_representation_is_that_of_an_untrained_encoder_of_full_width(make_s
         draw_weights(encoder, 3, "encoders.rgb")
     for name, value in encoder.state_dict().items():
         assert torch.equal(value, method.encoder.state_dict()[name])
-    assert set(method.representation(torch.zeros(2, 3, 32, 32))) == {"conv", "fc"}
+    assert set(method.representation(torch.zeros(2, 3, 32, 32))) == {"conv", "fc6", "fc"}
 
 
 def test_it_is_not_trained(make_spec, ready):

@@ -100,7 +100,7 @@ def test_own_predictions_are_scored_as_a_probe_of_their_own():
 
 def test_a_method_that_does_not_classify_has_no_such_rows():
     _, _, rows = rows_of("random")
-    assert {row["probe"] for row in rows} == {"conv", "fc"}
+    assert {row["probe"] for row in rows} == {"conv", "fc6", "fc"}
 
 
 def test_several_views_are_refused():

@@ -27,7 +27,7 @@ def test_features_of_a_split_are_those_of_its_images(method, training_set, monke
     images = torch.from_numpy(training_set.images).permute(0, 3, 1, 2).float() / 255
     with torch.no_grad():
         expected = method.representation(images)
-    assert set(cached) == {"conv", "fc"}
+    assert set(cached) == {"conv", "fc6", "fc"}
     for name, values in cached.items():
         assert values.dtype == torch.float32
         assert not values.requires_grad

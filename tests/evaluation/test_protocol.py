@@ -45,7 +45,9 @@ def values_of(rows, probe, setting=""):
     }
 
 
-@pytest.mark.parametrize("backbone, probes", [("alexnet", ["conv", "fc"]), ("resnet18", ["pool"])])
+@pytest.mark.parametrize(
+    "backbone, probes", [("alexnet", ["conv", "fc6", "fc"]), ("resnet18", ["pool"])]
+)
 def test_every_read_out_has_every_metric(run, backbone, probes):
     _, rows = run("simclr", backbone=backbone)
     assert all(list(row) == ["probe", "setting", "metric", "value"] for row in rows)
@@ -69,9 +71,10 @@ def test_metaug_is_probed_with_and_without_augmented_features_and_summarised(run
     settings = {(row["probe"], row["setting"]) for row in rows}
     assert settings == {
         ("conv", ""),
+        ("fc6", ""),
         ("fc", ""),
-        ("conv", "features=with_augmented"),
-        ("fc", "features=with_augmented"),
+        ("projection", ""),
+        ("projection", "features=with_augmented"),
         *(
             ("", f"features={kind};pairs={sign}")
             for kind in ("original", "with_augmented")

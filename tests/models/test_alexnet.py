@@ -31,7 +31,7 @@ def test_full_width_has_the_classic_channels():
     convolutions = [m for m in encoder.modules() if isinstance(m, torch.nn.Conv2d)]
     assert [c.out_channels for c in convolutions] == [96, 256, 384, 384, 256]
     assert all(c.bias is None for c in convolutions)
-    assert encoder.layer_features == {"conv": 256 * 6 * 6, "fc": 4096}
+    assert encoder.layer_features == {"conv": 256 * 6 * 6, "fc6": 4096, "fc": 4096}
 
 
 @pytest.mark.parametrize(
@@ -60,7 +60,7 @@ def test_read_outs_have_the_announced_widths(size):
 
 
 def test_channels_never_fall_below_one():
-    assert AlexNet(1, width=1e-6, image_size=32).layer_features == {"conv": 16, "fc": 1}
+    assert AlexNet(1, width=1e-6, image_size=32).layer_features == {"conv": 16, "fc6": 1, "fc": 1}
 
 
 def test_equals_the_network_written_out_by_hand():

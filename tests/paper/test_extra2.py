@@ -1,7 +1,7 @@
 import pandas as pd
 import pytest
 
-from metaug.algorithm import VARIANTS
+from metaug.algorithm.discrepancies import VARIANTS
 from metaug.paper import extra2, extra4
 from metaug.reporting.aggregate import COLUMNS
 from tests.paper.synthetic import (

@@ -135,11 +135,15 @@ def test_the_learning_rate_follows_the_schedule(
         return original(method, batch)
 
     monkeypatch.setattr(kind, "update", update)
-    spec = make_spec("metaug", update_order="alternating", schedule="cosine", learning_rate=0.02)
+    settings = {"update_order": "alternating", "schedule": "cosine", "learning_rate": 0.02}
+    spec = make_spec("metaug", mag_learning_rate=0.03, **settings)
     train(spec, 0, training_set, tmp_path, quiet_runtime)
     expected = [0.01 * (1 + np.cos(np.pi * step / 6)) for step in range(6)]
     assert [rate["encoder"] for rate in rates] == pytest.approx(expected)
     assert {rate["mag"] for rate in rates} == {0.03}
+    rates.clear()
+    train(make_spec("metaug", **settings), 0, training_set, tmp_path / "own", quiet_runtime)
+    assert [rate["mag"] for rate in rates] == pytest.approx(expected)
 
 
 def test_a_trial_repeats_itself_and_trials_differ(make_spec, training_set, tmp_path, quiet_runtime):

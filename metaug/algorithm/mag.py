@@ -1,0 +1,281 @@
+"""MetAug: only-OUCL, plus generators of augmented features (MAGs) that learn by look-ahead."""
+
+from collections.abc import Mapping
+from typing import ClassVar
+
+import torch
+from torch import Tensor, nn, optim
+from torch.func import functional_call
+
+from metaug.algorithm.discrepancies import RELEASE_RECIPE
+from metaug.algorithm.generators import mag_movement, mag_optimizer
+from metaug.algorithm.hyper import MetAugHyper
+from metaug.algorithm.margin import regularization
+from metaug.algorithm.oucl import Features, MetAugOUCL, similarity_summaries
+from metaug.algorithm.pairs import PairScores, Rows, augmented
+from metaug.data.views import make_views
+from metaug.ema import ema_update, momentum_copy
+from metaug.errors import UserError
+from metaug.meta import (
+    InnerGradient,
+    MetaGradient,
+    frozen_running_statistics,
+    inner_gradient,
+    meta_gradient,
+)
+from metaug.method import Batch, DataShape
+from metaug.models.generator import MAG
+from metaug.optimizers import apply_gradient
+from metaug.spec import TrialSpec
+
+Logs = dict[str, Tensor | float]
+Calls = Mapping[str, Rows]
+"""The bank rows of each call of the loss in one evaluation: `original`, each view (replaced by its
+augmented feature), and `all` views replaced."""
+
+DIAGNOSTIC_PERIOD = 20
+"""Steps between two measurements of the augmented loss's share of the encoders' gradient, and of
+how far the MAGs have moved."""
+
+
+class MetAug(MetAugOUCL):
+    """MetAug: OUCL on original features plus MAGs that learn by look-ahead (Algorithm 1).
+
+    With `delta` 0 its encoders, heads and bank are those of only-OUCL, bit for bit: the pass that
+    trains the MAGs changes nothing else.
+
+    `own` is the whole recipe of the released code (jiangmengli/metaug), `RELEASE_RECIPE`.
+    """
+
+    name = "metaug"
+    version = 2
+    Hyper: ClassVar[type[MetAugHyper]] = MetAugHyper  # type: ignore[assignment,misc]
+    presets: ClassVar = {"own": RELEASE_RECIPE}
+
+    @classmethod
+    def check(cls, spec: TrialSpec) -> None:
+        super().check(spec)
+        h = MetAugHyper.model_validate(spec.hyper)
+        if h.update_order == "simultaneous" and h.margin_in_encoder_step != h.margin_in_look_ahead:
+            raise UserError(
+                f"{spec.method}: update_order=simultaneous shares one loss between encoder step "
+                "and look-ahead; set margin_in_encoder_step and margin_in_look_ahead alike"
+            )
+
+    def __init__(self, spec: TrialSpec, data: DataShape) -> None:
+        super().__init__(spec, data)
+        hidden = self.hyper.mag_hidden or max(1, round(2048 * spec.width))
+        self.mags = nn.ModuleDict({v: MAG(self.hyper.feature_dim, hidden) for v in spec.views})
+        self.initial_mags = momentum_copy(self.mags)
+        self.passes = 2 if self.hyper.update_order == "per_pass" else 1
+
+    def start(self) -> None:
+        ema_update(self.initial_mags, self.mags, 0)
+
+    def build_optimizers(self) -> dict[str, optim.Optimizer]:
+        return super().build_optimizers() | {
+            "mag": mag_optimizer(
+                self.mags,
+                self.hyper.mag_optimizer,
+                self.hyper.mag_learning_rate,
+                self.hyper.mag_weight_decay,
+                self.spec,
+            )
+        }
+
+    def augmented(self, features: Features) -> dict[str, Tensor]:
+        """Augmented features of every view by the MAGs."""
+        return {view: self.mags[view](z) for view, z in self.named(features).items()}
+
+    # -- the objective --------------------------------------------------------------------------
+
+    def calls(self, features: Features, batch: Batch, purpose: str) -> Calls:
+        """The bank rows that an evaluation of the objective on `features` reads.
+
+        In the release the bank is updated between the call on original features and the others.
+        """
+        first = self.draw(batch, purpose)
+        if self.hyper.bank_updates == "every_evaluation":
+            self.update_bank(features, batch)
+        others = (*self.spec.views, "all")
+        if not self.hyper.redraw_negatives:
+            return dict.fromkeys(("original", *others), first)
+        return {"original": first} | {
+            call: self.draw(batch, f"{purpose}, {call}") for call in others
+        }
+
+    def objective_terms(
+        self, features: Features, calls: Calls, *, regularised: bool
+    ) -> dict[str, Tensor]:
+        """The weighted parts of the objective: L_ori, delta L_aug and, if asked for, alpha R.
+
+        Parts of weight 0 are left out.
+        """
+        h = self.hyper
+        anchors = self.named(features)
+        anchors |= {augmented(view): z for view, z in self.augmented(features).items()}
+        of_rows = {id(rows): PairScores(anchors, rows) for rows in calls.values()}
+        scores = {call: of_rows[id(rows)] for call, rows in calls.items()}
+        terms = {"original": self.pair_loss(scores["original"], self.directions)}
+        if h.delta > 0:
+            terms["augmented"] = h.delta * self.augmented_loss(scores)
+        if regularised and h.alpha > 0:
+            terms["margin"] = h.alpha * regularization(scores, self.directions, h)
+        return terms
+
+    def augmented_loss(self, scores: Mapping[str, PairScores]) -> Tensor:
+        """L_aug: one loss over original and augmented pairs, or the release's sum of four."""
+        replaced = [(augmented(a), t) for a, t in self.directions]
+        if self.hyper.augmented_loss == "pooled":
+            return self.pair_loss(scores["original"], self.directions + replaced)
+        loss = self.pair_loss(scores["all"], replaced)
+        for view in self.spec.views:
+            pairs = [(augmented(a) if a == view else a, t) for a, t in self.directions]
+            loss = loss + self.pair_loss(scores[view], pairs)
+        return loss
+
+    def objective(self, features: Features, calls: Calls, *, regularised: bool) -> Tensor:
+        """L_ori + delta L_aug (Eq. 11), plus alpha R_sigma if `regularised`; changes nothing but
+        the MAGs' running statistics."""
+        terms = self.objective_terms(features, calls, regularised=regularised)
+        return torch.stack(list(terms.values())).sum()
+
+    # -- the steps ------------------------------------------------------------------------------
+
+    def update(self, batch: Batch) -> Logs:
+        views = batch.views(self.spec.views)
+        order = self.hyper.update_order
+        if order == "per_pass" and batch.pass_index == 1:
+            return self._mag_step(views, batch)
+        logs, features, inner = self._encoder_gradient(views, batch)
+        mag_gradient = None
+        if order == "simultaneous":
+            mag_gradient = self._mag_gradient(views, batch, inner)
+        apply_gradient(self.optimizers["encoder"], inner.parameters)
+        if mag_gradient is not None:
+            logs |= self._apply_to_mags(mag_gradient, features, batch)
+        elif order == "alternating":
+            logs |= self._mag_step(views, batch)
+        if self.hyper.bank_updates == "once":
+            self.update_bank(features, batch)
+        return logs
+
+    def _encoder_gradient(
+        self, views: Mapping[str, Tensor], batch: Batch
+    ) -> tuple[Logs, Features, InnerGradient]:
+        """Gradient of the encoders' loss; a simultaneous update shares it with the look-ahead."""
+        h = self.hyper
+        features = self(views)
+        detached = tuple(z.detach() for z in features)
+        calls = self.calls(detached, batch, "negatives")
+        with frozen_running_statistics(*([] if h.mag_running_statistics else [self.mags])):
+            loss, inner = inner_gradient(
+                features,
+                lambda z: self.objective(z, calls, regularised=h.margin_in_encoder_step),
+                list(self.encoder_parameters().values()),
+                create_graph=h.update_order == "simultaneous" and h.order == "exact",
+            )
+        logs: Logs = {"loss": loss}
+        if batch.step % DIAGNOSTIC_PERIOD == 0:
+            logs["augmented_gradient_share"] = self._augmented_share(detached, calls)
+        return logs, detached, inner
+
+    def _augmented_share(self, features: Features, calls: Calls) -> Tensor:
+        """Norm of the feature gradient of delta L_aug over that of L_ori plus it, in [0, 1]."""
+        leaves = tuple(z.detach().requires_grad_() for z in features)
+        with frozen_running_statistics(self.mags):
+            terms = self.objective_terms(leaves, calls, regularised=False)
+        norms = [
+            torch.nn.utils.get_total_norm(
+                torch.autograd.grad(terms[name], leaves, retain_graph=True)
+            )
+            if name in terms
+            else torch.zeros(())
+            for name in ("original", "augmented")
+        ]
+        return norms[1] / (norms[0] + norms[1]).clamp(min=1e-38)
+
+    def _mag_step(self, views: Mapping[str, Tensor], batch: Batch) -> Logs:
+        """Look-ahead from the current encoders and step of the MAGs."""
+        h = self.hyper
+        with frozen_running_statistics(*([] if h.encoder_running_statistics else [self.encoders])):
+            features = self(views)
+        detached = tuple(z.detach() for z in features)
+        calls = self.calls(detached, batch, "negatives, inner")
+        _, inner = inner_gradient(
+            features,
+            lambda z: self.objective(z, calls, regularised=h.margin_in_look_ahead),
+            list(self.encoder_parameters().values()),
+            create_graph=h.order == "exact",
+        )
+        return self._apply_to_mags(self._mag_gradient(views, batch, inner), detached, batch)
+
+    def _mag_gradient(
+        self, views: Mapping[str, Tensor], batch: Batch, inner: InnerGradient
+    ) -> MetaGradient:
+        """Gradient of the MAGs; `inner` belongs to the current encoders."""
+        h = self.hyper
+        rate = h.inner_learning_rate
+        if rate is None:
+            rate = self.optimizers["encoder"].param_groups[0]["lr"]
+
+        def outer_loss(features: Features) -> Tensor:
+            calls = self.calls(tuple(z.detach() for z in features), batch, "negatives, outer")
+            return self.objective(features, calls, regularised=True)
+
+        with frozen_running_statistics(self.encoders):
+            return meta_gradient(
+                lambda parameters: functional_call(self, dict(parameters), (views,)),
+                self.encoder_parameters(),
+                inner,
+                outer_loss,
+                list(self.mags.parameters()),
+                inner_learning_rate=rate,
+                order=h.order,
+            )
+
+    def _apply_to_mags(self, gradient: MetaGradient, features: Features, batch: Batch) -> Logs:
+        apply_gradient(self.optimizers["mag"], gradient.total)
+        logs: Logs = {
+            "meta_loss": gradient.loss,
+            "mag_gradient_norm": torch.nn.utils.get_total_norm(gradient.total),
+            "second_order_share": gradient.second_order_share,
+        }
+        if batch.step % DIAGNOSTIC_PERIOD == 0:
+            logs |= mag_movement(self.mags, self.initial_mags, self.named(features))
+        return logs
+
+    # -- what is measured -----------------------------------------------------------------------
+
+    def representation(self, images: Tensor) -> dict[str, Tensor]:
+        """The encoders' layers, and what Table 5 calls "with augmented features".
+
+        In the paper the projection heads are kept then (appendix A.3): the read-out is z with the
+        MAGs' outputs appended, beside which `projection`, z alone, is the control. In the release
+        the MAGs' outputs are appended to a layer of the encoders.
+        """
+        readouts = super().representation(images)
+        features = self(make_views(images, self.spec.views))
+        self.mags.train(self.hyper.mag_probe_mode == "train")
+        with frozen_running_statistics(self.mags):
+            outputs = list(self.augmented(features).values())
+        self.mags.eval()
+        bases = readouts
+        if self.hyper.augmented_readout == "projection":
+            bases = {"projection": torch.cat(features, 1)}
+        return {
+            **readouts,
+            **bases,
+            **{
+                f"{name};features=with_augmented": torch.cat([base, *outputs], 1)
+                for name, base in bases.items()
+            },
+        }
+
+    def summaries(self, images: Tensor, generator: torch.Generator) -> dict[str, dict[str, float]]:
+        features = self(make_views(images, self.spec.views))
+        original = self.named(features)
+        generated = {augmented(view): z for view, z in self.augmented(features).items()}
+        return similarity_summaries("original", original) | similarity_summaries(
+            "with_augmented", original | generated
+        )

@@ -1,0 +1,181 @@
+"""MetAug (only OUCL): the unified loss on the original features of several views."""
+
+from collections.abc import Iterable, Mapping
+from itertools import permutations
+from typing import ClassVar
+
+import torch
+from torch import Tensor, nn, optim
+from torch.nn import functional as F
+
+from metaug.algorithm.discrepancies import VIEWS
+from metaug.algorithm.hyper import UnifiedHyper
+from metaug.algorithm.pairs import Pair, PairScores, Rows
+from metaug.data.views import make_views
+from metaug.errors import UserError
+from metaug.losses import (
+    Form,
+    contrastive_loss,
+    oucl_form,
+    pooled_loss,
+    similarity,
+    unified_form,
+    weighted_oucl_form,
+)
+from metaug.memory_bank import MemoryBank
+from metaug.meta import frozen_running_statistics
+from metaug.method import Batch, DataShape, Method
+from metaug.models.heads import linear_head
+from metaug.optimizers import build_optimizer
+from metaug.spec import TrialSpec
+
+Features = tuple[Tensor, ...]
+
+
+class MetAugOUCL(Method):
+    """MetAug (only OUCL): the unified loss on original features, no MAGs (paper, section 3.3)."""
+
+    name = "metaug_oucl"
+    version = 2
+    default_views = VIEWS["published"]
+    crops = 1
+    Hyper: ClassVar[type[UnifiedHyper]] = UnifiedHyper  # type: ignore[assignment,misc]
+
+    @classmethod
+    def views_of(cls, hyper: UnifiedHyper) -> tuple[str, ...]:
+        """The paper's third view is RGB, the release's all of Lab."""
+        return VIEWS[hyper.variant]
+
+    @classmethod
+    def check(cls, spec: TrialSpec) -> None:
+        if len(spec.views) < 2:
+            raise UserError(
+                f"{spec.method} contrasts views: give it at least two, not {spec.views}"
+            )
+
+    def __init__(self, spec: TrialSpec, data: DataShape) -> None:
+        super().__init__(spec, data)
+        dim = self.hyper.feature_dim
+        self.projectors = nn.ModuleDict(
+            {view: linear_head(self.out_features, dim) for view in spec.views}
+        )
+        self.bank = MemoryBank(spec.views, data.images, dim, self.hyper.bank_momentum)
+        self.directions: list[Pair] = list(permutations(spec.views, 2))
+
+    def encoder_parameters(self) -> dict[str, nn.Parameter]:
+        """θ and ϑ: the parameters of encoders and projection heads, by name."""
+        own = ("encoders.", "projectors.")
+        return {name: p for name, p in self.named_parameters() if name.startswith(own)}
+
+    def build_optimizers(self) -> dict[str, optim.Optimizer]:
+        return {"encoder": build_optimizer(self.encoder_parameters().values(), self.spec)}
+
+    def forward(self, views: Mapping[str, Tensor]) -> Features:
+        """Unit-norm features (N, D) of each view, in the order of the spec's views."""
+        with self.autocast():
+            hidden = [self.encoders[view](views[view]) for view in self.spec.views]
+        return tuple(
+            F.normalize(self.projectors[view](h.to(self.projectors[view].weight.dtype)), dim=1)
+            for view, h in zip(self.spec.views, hidden, strict=True)
+        )
+
+    def named(self, features: Features) -> dict[str, Tensor]:
+        """Features by the names of their views."""
+        return dict(zip(self.spec.views, features, strict=True))
+
+    def warm_up(self, batches: Iterable[Batch]) -> None:
+        if self.hyper.bank_start == "data":
+            with torch.no_grad(), frozen_running_statistics(self):
+                self.bank.fill(
+                    (batch.index, self.named(self(batch.views(self.spec.views))))
+                    for batch in batches
+                )
+
+    def draw(self, batch: Batch, purpose: str) -> Rows:
+        """The bank rows that an evaluation of the loss reads."""
+        count, images = self.hyper.negatives, len(batch.index)
+        each = self.hyper.negatives_per == "image"
+        drawn = self.bank.draw(images * count if each else count, batch.draws(purpose))
+        views = self.spec.views
+        negatives = {view: self.bank.read(view, drawn) for view in views}
+        if each:
+            negatives = {view: rows.view(images, count, -1) for view, rows in negatives.items()}
+        return Rows({view: self.bank.read(view, batch.index) for view in views}, negatives)
+
+    def update_bank(self, features: Features, batch: Batch) -> None:
+        """Blend the batch's features into the memory bank."""
+        for view, z in self.named(features).items():
+            self.bank.update(view, batch.index, z.detach())
+
+    def training_step(self, batch: Batch) -> tuple[Tensor, dict[str, Tensor | float]]:
+        features = self(batch.views(self.spec.views))
+        scores = PairScores(self.named(features), self.draw(batch, "negatives"))
+        self.update_bank(features, batch)
+        return self.pair_loss(scores, self.directions), {}
+
+    def form(self) -> Form:
+        """The form of the unified loss, its exponents as functions of cosines."""
+        h = self.hyper
+        if h.loss == "oucl":
+            form = oucl_form(beta=h.beta, gamma=h.gamma)
+        elif h.loss == "unified":
+            form = unified_form(beta=h.beta, margin=h.margin)
+        else:
+            form = weighted_oucl_form(beta=h.beta, gamma=h.gamma, decay=h.decay)
+        return Form(
+            lambda cosine: form.positive(similarity(cosine)),
+            lambda cosine: form.negative(similarity(cosine)),
+        )
+
+    def pair_loss(self, scores: PairScores, pairs: list[Pair]) -> Tensor:
+        """Loss over pairs of anchor and target: the positives and negatives of an image are pooled
+        (choice: the paper speaks of those of the mini-batch); a scalar, mean over the images."""
+        h = self.hyper
+        if h.loss == "contrastive":
+            losses = [
+                contrastive_loss(scores.positive(*pair), scores.negative(*pair), h.temperature)
+                for pair in pairs
+            ]
+            return torch.stack(losses).sum()
+        form = self.form()
+        positive = form.positive(scores.positives(pairs)).logsumexp(1)
+        negative = torch.stack([scores.negative_mass(*pair, form.negative) for pair in pairs], 1)
+        return pooled_loss(
+            positive, negative.logsumexp(1), divisor=h.beta if h.prefix == "inverse_beta" else 1.0
+        )
+
+    def summaries(self, images: Tensor, generator: torch.Generator) -> dict[str, dict[str, float]]:
+        features = self(make_views(images, self.spec.views))
+        return similarity_summaries("original", self.named(features))
+
+
+def similarity_summaries(kind: str, features: Mapping[str, Tensor]) -> dict[str, dict[str, float]]:
+    """Mean and histogram (50 bins on [0, 1], share of pairs) of pair similarities.
+
+    Args:
+        kind: which features these are, part of the setting.
+        features: unit-norm features (N, D) by the name of their anchor.
+
+    Returns:
+        By setting: of pairs that join features of different views, positives of the same image.
+    """
+    found: dict[str, list[Tensor]] = {"positive": [], "negative": []}
+    names = list(features)
+    for i, a in enumerate(names):
+        for b in names[i + 1 :]:
+            if a.removesuffix("~") == b.removesuffix("~"):
+                continue
+            values = similarity(features[a] @ features[b].T)
+            same = torch.eye(len(values), dtype=torch.bool, device=values.device)
+            found["positive"].append(values[same])
+            found["negative"].append(values[~same])
+    summary = {}
+    for sign, parts in found.items():
+        # rounding carries cosines past 1, where the histogram would lose them
+        values = torch.cat(parts).float().cpu().clamp(0, 1)
+        counts = torch.histc(values, bins=50, min=0, max=1) / len(values)
+        summary[f"features={kind};pairs={sign}"] = {
+            "mean_similarity": float(values.mean()),
+            **{f"histogram_{i:02d}": float(share) for i, share in enumerate(counts)},
+        }
+    return summary
