@@ -137,7 +137,8 @@ def _settings(texts: Iterable[str]) -> dict[str, str]:
     overridden = any("variant=published" in parts for parts in found)
     default, other = ("released", "published") if overridden else ("published", "released")
     wanted = {default: frozenset[str]()}
-    wanted |= {"recipe": parts for parts in found if RECIPE_SIZE in parts}
+    if recipe := next((parts for parts in found if RECIPE_SIZE in parts), None):
+        wanted["recipe"] = recipe
     own_optimiser = {parts for parts in found if "optimizer=sgd" in parts}
     if whole := max(
         (parts for parts in found.keys() - own_optimiser if f"variant={other}" in parts),

@@ -86,7 +86,7 @@ def full_caption(sentences: Iterable[str], scale: str, intervals: Iterable[Inter
     n = f"{counts[0]}" if len(counts) == 1 else f"{counts[0]} to {counts[-1]}"
     trials = f"Means over n = {n} trial{'' if counts == [1] else 's'}"
     bars = ", 95 % t-intervals" if counts[-1] >= FEWEST_TRIALS else ""
-    dots = ", small dots: the trials where there are fewer than three" if 2 in counts else ""
+    dots = "; small dots are single trials, of two" if 2 in counts else ""
     return " ".join((*sentences, SCALE_NOTES[scale], f"{trials}{bars}{dots}."))
 
 

@@ -264,6 +264,11 @@ def published_as_results(artefact: str) -> pd.DataFrame:
     return tidy(cells)
 
 
+def row_of(spec: TrialSpec) -> str:
+    """The row of a method; of an untrained network that of its views."""
+    return "_".join(("random", *spec.views)) if spec.method == "random" else spec.method
+
+
 def cells_of(table: Table) -> list[tuple[Row, Column]]:
     return [(row, column) for row in table.rows for column in table.columns]
 
