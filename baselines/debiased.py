@@ -70,8 +70,8 @@ def debiased_cmc_loss(
         Mean over the batch, a scalar of at least ln(1 + K exp(-2 / t)); ln(1 + K) where all
         embeddings are equal.
     """
-    unit = (F.normalize(t, dim=-1) for t in (anchor, positive, negatives))
-    own, others = bank_logits(*unit, temperature)
+    anchor, positive, negatives = (F.normalize(t, dim=-1) for t in (anchor, positive, negatives))
+    own, others = bank_logits(anchor, positive, negatives, temperature)
     return debiased_cross_entropy(own, log_mean_exp(others), others.shape[1], temperature, tau_plus)
 
 
