@@ -13,8 +13,8 @@ from baselines.cmc import cmc_loss
 from metaug.algorithm import mag
 from metaug.algorithm.discrepancies import DISCREPANCIES, VARIANTS
 from metaug.algorithm.hyper import MetAugHyper, UnifiedHyper
-from metaug.algorithm.oucl import similarity_summaries
 from metaug.algorithm.pairs import PairScores, Rows
+from metaug.algorithm.readouts import similarity_summaries
 from metaug.data.views import make_views
 from metaug.errors import UserError
 from metaug.losses import margin_regularization, margins, oucl_loss, unified_loss
