@@ -20,7 +20,6 @@ import torch
 from benchmarks.questions import QUESTIONS, Question
 from metaug.config import Grid, load_config
 from metaug.data.prepare import prepare
-from metaug.files import exclusive
 from metaug.method import find_method
 from metaug.record import read_record, record_path
 from metaug.spec import TrialSpec
@@ -88,12 +87,8 @@ def train_all(
 ) -> None:
     """Train what has no record yet, trial by trial, one thread each."""
     specs = dict.fromkeys(s for t in trainings for s in (t.floor, t.spec))
-    for spec in specs:
-        folder = _data(spec)
-        if not (folder / "manifest.json").exists():
-            folder.parent.mkdir(parents=True, exist_ok=True)
-            with exclusive(folder.parent / f".{folder.name}.lock"):
-                prepare(spec.dataset, spec.image_size, folder, data_root)
+    for folder, spec in {_data(spec): spec for spec in specs}.items():
+        prepare(spec.dataset, spec.image_size, folder, data_root)
     waiting = [(spec, trial) for trial in range(trials) for spec in specs]
     context = get_context("spawn")
     with ProcessPoolExecutor(jobs, mp_context=context, initializer=_one_thread) as pool:
