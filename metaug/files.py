@@ -2,6 +2,8 @@
 
 import fcntl
 import os
+import socket
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -46,22 +48,58 @@ def atomic_write_text(path: Path | str, text: str) -> None:
 
 
 @contextmanager
-def exclusive(path: Path | str) -> Iterator[None]:
+def exclusive(path: Path | str, *, wait: bool = False) -> Iterator[None]:
     """Hold a lock file; it is released when the process ends, however it ends.
 
+    The file stays where it is: if it were removed, one process could lock the removed file and
+    another a new one of the same name. It holds the number and host of the process that has it.
+    On a file system without locks the block runs all the same, after one line that says so (choice:
+    such file systems are common on clusters, and two runs at once only do work twice there).
+
+    Args:
+        path: the lock file; made if it is missing.
+        wait: wait for another holder, after one line that names it, instead of raising an error.
+
     Raises:
-        UserError: another process holds it.
+        UserError: another process holds it, or the file cannot be made.
     """
     path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("w") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
+    except OSError as error:
+        raise UserError(f"cannot write {path}: {error.strerror}") from error
+    try:
+        _lock(descriptor, path, wait)
+        with suppress(OSError):  # a full disk; the lock holds without the name
+            os.ftruncate(descriptor, 0)
+            os.pwrite(descriptor, f"{os.getpid()} {socket.gethostname()}\n".encode(), 0)
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def _lock(descriptor: int, path: Path, wait: bool) -> None:
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        holder = _holder(descriptor)
+        if not wait:
             raise UserError(
-                f"another process is working in {path.parent}; wait for it or stop it"
+                f"{holder} is working in {path.parent}; wait for it or stop it"
             ) from None
-        try:
-            yield
-        finally:
-            path.unlink(missing_ok=True)
+        print(f"waiting for {holder}, which is working in {path.parent}", flush=True)
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+    except OSError as error:
+        print(
+            f"warning: cannot lock {path} ({error.strerror}): do not start a second run beside "
+            "this one",
+            file=sys.stderr,
+        )
+
+
+def _holder(descriptor: int) -> str:
+    number, _, host = os.pread(descriptor, 100, 0).decode("ascii", "replace").strip().partition(" ")
+    if not number.isdecimal():  # it has just got the lock
+        return "another process"
+    return f"process {number}" + (f" on {host}" if host != socket.gethostname() else "")

@@ -32,6 +32,7 @@ class Plan:
         self.config = config
         self.scale = scale
         self.grid = Grid(scale, config)
+        self._origins: dict[tuple[str, int], str] = {}
 
     @cached_property
     def modules(self) -> dict[str, ModuleType]:
@@ -153,6 +154,25 @@ class Plan:
         """Folder of the prepared data set of a spec."""
         spec = self.specs[spec] if isinstance(spec, str) else spec
         return Path("data") / f"{spec.dataset}-{spec.image_size}"
+
+    def origin(self, dataset: str, size: int) -> str:
+        """What a data set has to be prepared from: another text, another preparation.
+
+        As a parameter it has Snakemake prepare it again after a change of `data_root`, `sources` or
+        the files there. The files are listed once a process, and not opened.
+        """
+        # not above: it imports torchvision, which nothing else of the plan needs
+        from metaug.data.prepare import expected_origin
+
+        key = (dataset, size)
+        if key not in self._origins:
+            folder, root = Path("data") / f"{dataset}-{size}", self.config.resolved_data_root()
+            self._origins[key] = expected_origin(dataset, folder, root, self.config.sources)
+        return self._origins[key]
+
+    def origin_of(self, spec: str) -> str:
+        """The `origin` of the data set of a spec."""
+        return self.origin(self.specs[spec].dataset, self.specs[spec].image_size)
 
     def records(self, artefact: str | None = None) -> list[Path]:
         """The records that an artefact, or all artefacts, are made from."""

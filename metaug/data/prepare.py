@@ -3,6 +3,8 @@
 import hashlib
 import io
 import json
+import sys
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from itertools import chain, islice
@@ -11,17 +13,50 @@ from typing import Any
 
 import numpy as np
 from PIL import Image
-from torchvision.transforms.v2 import functional as F
 from tqdm import tqdm
 
-from metaug.data.arrays import MANIFEST
+from metaug.data.arrays import (
+    CHECKED,
+    MANIFEST,
+    UNAVAILABLE,
+    open_prepared,
+    recorded_origin,
+    remember_checked,
+)
 from metaug.data.datasets import DATASETS
+from metaug.data.decode import Undecodable, decode, pillow_without_warnings
 from metaug.data.digits_m import CLASS_NAMES, make_digits_m
-from metaug.data.sources import RawDataset, RawImage, RawSplit, find, from_arrays
+from metaug.data.origin import Origin, shown
+from metaug.data.raw import Located, RawDataset, RawImage, RawSplit, from_arrays
+from metaug.data.sources import locate
 from metaug.errors import UserError
-from metaug.files import atomic_path, atomic_write_text
+from metaug.files import atomic_path, atomic_write_text, exclusive
 
 _BLOCK = 256  # encoded images that the decoding threads are given at a time
+
+
+def expected_origin(
+    dataset: str, folder: Path, data_root: Path | None, sources: Sequence[str]
+) -> str:
+    """What `folder` has to be prepared from, as a text: another text, another preparation.
+
+    For Snakemake, which compares it with that of the last run; the text of what is recorded in the
+    folder is `recorded_origin(folder).key`. No file of the data is opened. Never fails: what is
+    wrong is said by `prepare`.
+    """
+    try:
+        located = _locate(dataset, folder, data_root, sources)
+    except UserError as error:
+        return f"{UNAVAILABLE}{error}"
+    recorded = recorded_origin(folder)
+    if located is not None or recorded is None:
+        return located.origin.key if located else "not prepared"
+    if recorded.source != "torchvision":  # published files: it is the same without them
+        print(
+            f"data_root is not set: {folder}, prepared from {recorded}, is used as it is",
+            file=sys.stderr,
+        )
+    return recorded.key
 
 
 def prepare(
@@ -36,9 +71,13 @@ def prepare(
 
     Writes `train.npy` and `test.npy`, (N, image_size, image_size, 3) uint8 RGB; `train_labels.npy`
     and `test_labels.npy`, (N,) int64; and at last `manifest.json`: without it the folder does not
-    count as prepared. Images stay in the order of their source and are not kept in memory. An image
-    of another size is resized so that its shorter side is `image_size` (bilinear, antialiased) and
-    cropped at the centre; one of that size keeps its pixels.
+    count as prepared. Images stay in the order of their source and are not kept in memory.
+    `metaug.data.decode` says how they become squares of RGB. Prints one line: how many images of
+    how many classes, and what was passed over.
+
+    The manifest records the place that the images came from and a fingerprint of its files. What
+    was prepared from the same files is left as it is; so are prepared arrays if `data_root` is
+    None. Of two preparations of one folder at a time, the second waits.
 
     Args:
         dataset: a name out of `DATASETS`.
@@ -54,33 +93,108 @@ def prepare(
         UserError: the data set is unknown, not found or damaged, an image is corrupt (names it), or
             writing failed.
     """
-    if dataset not in DATASETS:
-        raise UserError(f"unknown data set {dataset!r}: choose from {', '.join(DATASETS)}")
     if image_size < 1:
         raise UserError(f"image_size is {image_size}: it must be a positive number of pixels")
     folder = Path(output_folder)
+    root = None if data_root is None else Path(data_root)
+    _locate(dataset, folder, root, sources)  # before anything is made
+    with exclusive(folder.parent / f".{folder.name}.lock", wait=True), pillow_without_warnings():
+        located = _locate(dataset, folder, root, sources)
+        if _is_prepared(folder, dataset, image_size, located):
+            print(f"{folder} is prepared already, from {recorded_origin(folder)}", flush=True)
+            return
+        if located is None:  # what is there is damaged or of another size
+            located = locate(DATASETS[dataset], root, sources, _cache(folder))
+        _write(folder, dataset, image_size, located.load(), workers)
+
+
+def _locate(
+    dataset: str, folder: Path, data_root: Path | None, sources: Sequence[str]
+) -> Located | None:
+    """Where the data are; None if the prepared arrays are all there is and all that is needed.
+
+    Raises:
+        UserError: the data set is unknown, or it is not where it should be.
+    """
+    if dataset not in DATASETS:
+        raise UserError(f"unknown data set {dataset!r}: choose from {', '.join(DATASETS)}")
     if dataset == "digits_m":
-        raw = _digits_m()
-    else:
-        raw = find(DATASETS[dataset], data_root, sources, folder.parent / "torchvision")
+        return Located(_DIGITS_M, _digits_m)
+    recorded = recorded_origin(folder)
+    if data_root is None and recorded is not None and recorded.source in sources:
+        return None
+    try:
+        found = locate(DATASETS[dataset], data_root, sources, _cache(folder))
+    except UserError as error:
+        if recorded is None:
+            raise
+        raise UserError(f"{error}; {_ways_on(folder, recorded)}") from error
+    wanted = data_root is None or tuple(sources) == ("torchvision",)
+    if found.downloads and not wanted and recorded and recorded.place != found.origin.place:
+        raise UserError(
+            f"data_root {shown(data_root or '')} does not hold {dataset}; "
+            f"{_ways_on(folder, recorded)}; to download it, set sources to [torchvision]"
+        )
+    return found
+
+
+def _cache(folder: Path) -> Path:
+    return folder.parent / "torchvision"
+
+
+def _ways_on(folder: Path, recorded: Origin) -> str:
+    return (
+        f"{folder} was prepared from {recorded}: to go on with it as it is, leave data_root and "
+        "METAUG_DATA_ROOT unset"
+    )
+
+
+def _is_prepared(folder: Path, dataset: str, image_size: int, located: Located | None) -> bool:
+    """Whether a folder holds what is asked for, whole."""
+    try:
+        prepared = open_prepared(folder)
+    except UserError:
+        return False
+    recorded = recorded_origin(folder)
+    same = located is None or (recorded is not None and recorded.key == located.origin.key)
+    return same and prepared.image_size == image_size
+
+
+def _write(folder: Path, dataset: str, image_size: int, raw: RawDataset, workers: int) -> None:
     _clear(folder)
     files: dict[str, dict[str, Any]] = {}
+    done: Counter[str] = Counter()
     for name, split in (("train", raw.train), ("test", raw.test)):
-        images = _decoded(split, image_size, workers, f"{dataset} {name}")
+        images = _decoded(split, image_size, workers, f"{dataset} {name}", done)
         shape = (len(split.labels), image_size, image_size, 3)
         files[f"{name}.npy"] = _write_array(folder / f"{name}.npy", shape, "uint8", images)
         files[f"{name}_labels.npy"] = _write_array(
             folder / f"{name}_labels.npy", split.labels.shape, "int64", [split.labels]
         )
+    counts = {"train": len(raw.train.labels), "test": len(raw.test.labels)}
     manifest = {
         "dataset": dataset,
-        "origin": raw.origin,
+        "origin": str(raw.origin),
+        "fingerprint": raw.origin.fingerprint,
         "image_size": image_size,
         "class_names": raw.class_names,
-        "counts": {"train": len(raw.train.labels), "test": len(raw.test.labels)},
+        "counts": counts,
+        "skipped": raw.skipped.counts,
+        "converted": dict(sorted(done.items())),
         "files": files,
     }
+    remember_checked(folder, files)
     atomic_write_text(folder / MANIFEST, json.dumps(manifest, indent=1, ensure_ascii=False) + "\n")
+    converted = "".join(f", {count:,} {what}" for what, count in sorted(done.items()))
+    print(
+        f"{folder}: {counts['train']:,} training and {counts['test']:,} test images of "
+        f"{len(raw.class_names)} classes from {raw.origin}{converted}; "
+        f"skipped: {raw.skipped if raw.skipped.counts else 'nothing'}",
+        flush=True,
+    )
+
+
+_DIGITS_M = Origin("digits_m", "(made from scikit-learn's images)", "1")
 
 
 def _digits_m() -> RawDataset:
@@ -88,46 +202,50 @@ def _digits_m() -> RawDataset:
         from_arrays(f"{name} of digits_m", images, labels)
         for name, (images, labels) in make_digits_m().items()
     )
-    return RawDataset("digits_m", CLASS_NAMES, train, test)
+    return RawDataset(_DIGITS_M, CLASS_NAMES, train, test)
 
 
 def _clear(folder: Path) -> None:
     """From here on the folder is unprepared; remove also what a killed preparation left."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        (folder / MANIFEST).unlink(missing_ok=True)
-        for leftover in folder.glob(".*.npy.*.tmp"):
+        for old in (MANIFEST, CHECKED):
+            (folder / old).unlink(missing_ok=True)
+        for leftover in folder.glob(".*.tmp"):
             leftover.unlink()
     except OSError as error:
         raise UserError(f"cannot write {folder}: {error.strerror}") from error
 
 
 def _decoded(
-    split: RawSplit, image_size: int, workers: int, description: str
+    split: RawSplit, image_size: int, workers: int, description: str, done: Counter[str]
 ) -> Iterator[np.ndarray]:
-    """The images of a split in their order, each (image_size, image_size, 3) uint8."""
+    """The images of a split in their order, each (image_size, image_size, 3) uint8; `done` counts
+    those that were converted in a way that one should know of."""
 
-    def decode(image: RawImage) -> np.ndarray:
+    def decode(image: RawImage) -> tuple[np.ndarray, tuple[str, ...]]:
         return _decode(*image, image_size)
 
     images = iter(tqdm(split.images(), description, len(split.labels), unit="image", disable=None))
     with ThreadPoolExecutor(workers) as pool:
-        spread: Callable[..., Iterable[np.ndarray]] = map if workers == 1 else pool.map
+        spread: Callable[..., Iterable[tuple[np.ndarray, tuple[str, ...]]]] = (
+            map if workers == 1 else pool.map
+        )
         while block := list(islice(images, _BLOCK)):
-            yield from spread(decode, block)
+            for pixels, conversions in spread(decode, block):
+                done.update(conversions)
+                yield pixels
 
 
-def _decode(where: str, open_image: Callable[[], Image.Image], image_size: int) -> np.ndarray:
+def _decode(
+    where: str, open_image: Callable[[], Image.Image], image_size: int
+) -> tuple[np.ndarray, tuple[str, ...]]:
     try:
-        with open_image() as image:
-            rgb = image.convert("RGB")
-    except Exception as error:  # PIL's decoders raise OSError, ValueError, SyntaxError, ...
+        return decode(open_image, image_size)
+    except Undecodable as error:
         raise UserError(
-            f"{where}: the image cannot be decoded ({type(error).__name__}): replace or remove it"
+            f"{where}: the image cannot be decoded ({error}): replace or remove it"
         ) from error
-    if rgb.size != (image_size, image_size):
-        rgb = F.center_crop(F.resize(rgb, [image_size]), [image_size, image_size])
-    return np.asarray(rgb)
 
 
 def _write_array(

@@ -1,10 +1,14 @@
+import hashlib
 import json
+import os
 import shutil
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
+import metaug.data.arrays
 from metaug.data.arrays import balanced_subset, open_prepared, verify
 from metaug.data.digits_m import make_digits_m
 from metaug.data.prepare import prepare
@@ -87,11 +91,34 @@ def test_a_folder_without_manifest_is_not_prepared(damaged):
         assert "no manifest.json" in message
 
 
-@pytest.mark.parametrize("content", ["", "{", "[]", "{}", '{"files": {}}', '{"files": 3}'])
+@pytest.mark.parametrize(
+    "content", ["", "{", "[]", "{}", '{"files": {}}', '{"files": 3}', "[" * 100_000]
+)
 def test_a_damaged_manifest_is_named(damaged, content):
     (damaged / "manifest.json").write_text(content)
     for function in (open_prepared, verify):
         assert f"{damaged / 'manifest.json'} is damaged" in message_of(function, damaged)
+
+
+@pytest.mark.parametrize(
+    "key, value",
+    [
+        ("class_names", "0123456789"),
+        ("class_names", [["zero"]]),
+        ("image_size", "32"),
+        ("files", {"train.npy": 3}),
+        ("sha256", None),
+        ("bytes", "3984512"),
+        ("shape", 3),
+    ],
+)
+def test_a_manifest_that_is_json_but_holds_something_else_is_damaged(damaged, key, value):
+    path = damaged / "manifest.json"
+    manifest = json.loads(path.read_text())
+    (manifest if key in manifest else manifest["files"]["train.npy"])[key] = value
+    path.write_text(json.dumps(manifest))
+    for function in (open_prepared, verify):
+        assert f"{path} is damaged" in message_of(function, damaged)
 
 
 def test_verify_accepts_what_was_written(prepared):
@@ -99,11 +126,90 @@ def test_verify_accepts_what_was_written(prepared):
 
 
 @pytest.mark.parametrize("name", ["train.npy", "test_labels.npy"])
+def test_a_changed_block_is_found_at_the_next_opening(damaged, name):
+    open_prepared(damaged)
+    with (damaged / name).open("r+b") as file:
+        file.seek(-1000, 2)
+        file.write(bytes(1000))
+    for _ in range(2):
+        assert f"{damaged / name} does not have the SHA-256" in message_of(open_prepared, damaged)
+
+
+def test_a_change_is_found_even_if_the_time_of_change_is_set_back(damaged):
+    open_prepared(damaged)
+    path = damaged / "train.npy"
+    before = path.stat()
+    with path.open("r+b") as file:
+        file.seek(5000)
+        file.write(bytes(1000))
+    os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
+    assert path.stat().st_mtime_ns == before.st_mtime_ns
+    assert f"{path} does not have the SHA-256" in message_of(open_prepared, damaged)
+
+
+def counted(monkeypatch):
+    """The names of the files that are read whole from here on."""
+    names, digest = [], hashlib.file_digest
+
+    def count(file, algorithm):
+        names.append(Path(file.name).name)
+        return digest(file, algorithm)
+
+    monkeypatch.setattr(hashlib, "file_digest", count)
+    return names
+
+
+def test_a_copied_folder_is_checked_once_and_an_unchanged_one_never(prepared, damaged, monkeypatch):
+    names = counted(monkeypatch)
+    open_prepared(prepared)
+    assert names == []
+    open_prepared(damaged)
+    assert sorted(names) == ["test.npy", "test_labels.npy", "train.npy", "train_labels.npy"]
+    (damaged / "test.npy").touch()
+    open_prepared(damaged)
+    open_prepared(damaged)
+    assert names[4:] == ["test.npy"]
+
+
+@pytest.mark.parametrize("content", [None, "", "[]", "3", "{" * 100_000, '{"train.npy": 3}'])
+def test_what_was_checked_is_checked_again_where_that_is_not_known(damaged, monkeypatch, content):
+    open_prepared(damaged)
+    (damaged / "checked.json").unlink()
+    if content is not None:
+        (damaged / "checked.json").write_text(content)
+    names = counted(monkeypatch)
+    open_prepared(damaged)
+    assert len(names) == 4
+
+
+def test_arrays_of_another_manifest_are_refused(damaged):
+    open_prepared(damaged)
+    path = damaged / "manifest.json"
+    text = path.read_text()
+    digest = text[text.index('"sha256": "') + 11 :][:64]
+    path.write_text(text.replace(digest, "0" * 64))
+    assert "does not have the SHA-256" in message_of(open_prepared, damaged)
+
+
+def test_a_folder_that_must_not_be_written_is_checked_all_the_same(damaged, monkeypatch):
+    (damaged / "checked.json").unlink()
+
+    def refuse(*arguments, **options):
+        raise UserError("cannot write")
+
+    monkeypatch.setattr(metaug.data.arrays, "exclusive", refuse)
+    monkeypatch.setattr(metaug.data.arrays, "atomic_write_text", refuse)
+    open_prepared(damaged)
+    (damaged / "test.npy").write_bytes(bytes((damaged / "test.npy").stat().st_size))
+    assert "does not have the SHA-256" in message_of(open_prepared, damaged)
+
+
+@pytest.mark.parametrize("name", ["train.npy", "test_labels.npy"])
 def test_verify_finds_one_changed_byte(damaged, name):
+    verify(damaged)
     with (damaged / name).open("r+b") as file:
         file.seek(-1, 2)
         file.write(b"\xff")
-    open_prepared(damaged)
     assert str(damaged / name) in message_of(verify, damaged)
 
 

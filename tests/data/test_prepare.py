@@ -4,6 +4,7 @@ import json
 import multiprocessing
 import os
 import resource
+import shutil
 import signal
 from pathlib import Path
 
@@ -126,8 +127,9 @@ def test_every_kind_of_image_comes_out_as_rgb(tmp_path):
     palette.save(file, "PNG")
     write_folder(tmp_path, [encoded(grey), encoded(alpha), file.getvalue(), encoded(colour)])
     images = prepared(tmp_path, 8).train.images
+    on_white = Image.alpha_composite(Image.new("RGBA", (8, 8), "white"), Image.fromarray(alpha))
     assert np.array_equal(images[0], np.dstack([grey] * 3))
-    assert np.array_equal(images[1], colour)
+    assert np.array_equal(images[1], np.asarray(on_white.convert("RGB")))
     assert np.array_equal(images[2], np.asarray(palette.convert("RGB")))
     assert np.array_equal(images[3], colour)
 
@@ -135,6 +137,7 @@ def test_every_kind_of_image_comes_out_as_rgb(tmp_path):
 def test_the_number_of_workers_changes_nothing(tmp_path):
     write_folder(tmp_path, [encoded(image) for image in pictures(600)])
     alone = np.array(prepared(tmp_path, 6).train.images)
+    shutil.rmtree(tmp_path / "out")
     assert np.array_equal(prepared(tmp_path, 6, workers=3).train.images, alone)
 
 
@@ -143,13 +146,14 @@ def test_preparing_twice_gives_the_same_files(tmp_path):
     digests = []
     for _ in range(2):
         prepared(tmp_path, 8)
-        files = sorted((tmp_path / "out").iterdir())
+        files = sorted(set((tmp_path / "out").iterdir()) - {tmp_path / "out/checked.json"})
         digests.append({file.name: hashlib.sha256(file.read_bytes()).digest() for file in files})
+        shutil.move(tmp_path / "out", tmp_path / f"out{len(digests)}")
     assert digests[0] == digests[1]
     assert set(digests[0]) == {
         *("train.npy", "test.npy", "train_labels.npy", "test_labels.npy", "manifest.json"),
     }
-    verify(tmp_path / "out")
+    verify(tmp_path / "out2")
 
 
 def test_the_files_are_ordinary_npy_files(tmp_path):
@@ -217,7 +221,7 @@ def test_a_failed_preparation_also_withdraws_the_one_before(tmp_path):
 def test_an_output_folder_that_cannot_be_made_is_named(tmp_path):
     (tmp_path / "file").write_text("in the way")
     message = error_of(prepare, "digits_m", 32, tmp_path / "file/out", None)
-    assert f"cannot write {tmp_path / 'file/out'}" in message
+    assert f"cannot write {tmp_path / 'file/.out.lock'}" in message
 
 
 def in_a_process_of_its_own(function):
@@ -234,6 +238,7 @@ def test_a_killed_preparation_does_not_look_prepared_and_can_be_repeated(tmp_pat
     prepared(tmp_path, 8)
 
     def prepare_and_die():
+        os.utime(tmp_path / "cifar10/train/cat/000.png")  # something to do
         decode, left = metaug.data.prepare._decode, iter(range(450))
 
         def decode_or_die(*arguments):

@@ -90,7 +90,7 @@ def test_parquet_gives_labels_classes_and_images_in_order(tmp_path, test):
     write_parquet(tmp_path / f"cifar10/{test}.parquet", images[:3], [2, 1, 0])
     raw = look(tmp_path)
     assert raw.class_names == tuple(NAMES)
-    assert raw.origin == f"parquet {tmp_path / 'cifar10'}"
+    assert str(raw.origin) == f"parquet {tmp_path / 'cifar10'}"
     assert raw.train.labels.dtype == np.int64
     assert raw.train.labels.tolist() == LABELS
     assert raw.test.labels.tolist() == [2, 1, 0]
@@ -148,7 +148,7 @@ def test_tiny_imagenet_is_found_under_both_names_and_prefers_val_to_test(tmp_pat
             write_parquet(tmp_path / folder / f"{split}.parquet")
         write_parquet(tmp_path / folder / "val.parquet", labels=[2, 0, 1])
         raw = look(tmp_path, "tiny_imagenet")
-        assert raw.origin == f"parquet {tmp_path / folder}"
+        assert str(raw.origin) == f"parquet {tmp_path / folder}"
         assert raw.test.labels.tolist() == [2, 0, 1]
 
 
@@ -378,7 +378,7 @@ def test_torchvision_s_files_are_read_without_network(tmp_path, monkeypatch, dat
         key = "labels" if dataset == "cifar10" else "fine_labels"
         images, labels = write_cifar(root, monkeypatch, load, key)
     raw = look(tmp_path, dataset)
-    assert raw.origin.startswith(f"torchvision {root}")
+    assert str(raw.origin).startswith(f"torchvision {root}")
     assert len(raw.class_names) == 2
     for name in ("train", "test"):
         split = getattr(raw, name)
@@ -432,22 +432,26 @@ def test_sources_are_tried_in_the_order_given(tmp_path):
     for split in ("train", "test"):
         write_parquet(tmp_path / f"cifar10/{split}.parquet")
         write_folder(tmp_path / "cifar10" / split, pictures(6), LABELS)
-    assert look(tmp_path, sources=["parquet", "folder"]).origin.startswith("parquet")
-    assert look(tmp_path, sources=["folder", "parquet"]).origin.startswith("folder")
+    assert str(look(tmp_path, sources=["parquet", "folder"]).origin).startswith("parquet")
+    assert str(look(tmp_path, sources=["folder", "parquet"]).origin).startswith("folder")
 
 
 def test_a_source_that_does_not_have_the_data_set_is_passed_over(tmp_path):
     for split in ("train", "test"):
         write_folder(tmp_path / "cifar10" / split, pictures(6), LABELS)
-    assert look(tmp_path).origin == f"folder {tmp_path / 'cifar10'}"
+    assert str(look(tmp_path).origin) == f"folder {tmp_path / 'cifar10'}"
 
 
 def test_a_folder_that_must_not_be_read_is_named(tmp_path, monkeypatch):
     (tmp_path / "cifar10/train").mkdir(parents=True)
     (tmp_path / "cifar10/test").mkdir()
 
+    scandir = os.scandir
+
     def refuse(folder):
-        raise PermissionError(13, "Permission denied", str(folder))
+        if str(folder).endswith("train"):
+            raise PermissionError(13, "Permission denied", str(folder))
+        return scandir(folder)
 
     monkeypatch.setattr(os, "scandir", refuse)
     assert f"cannot read {tmp_path / 'cifar10/train'}: Permission denied" in error_of(tmp_path)
@@ -471,10 +475,16 @@ def test_nothing_found_names_every_place_and_what_to_do(tmp_path):
     assert "set data_root in config/config.yaml or METAUG_DATA_ROOT" in message
 
 
-def test_a_missing_data_root_is_named_once(tmp_path):
-    message = error_of(tmp_path / "nowhere", "imagenet")
-    assert f"parquet, folder: data_root {tmp_path / 'nowhere'} does not exist" in message
-    assert "torchvision: has no download for imagenet" in message
+@pytest.mark.parametrize("sources", [ALL, ["torchvision"]])
+def test_a_data_root_that_does_not_exist_is_an_error_and_starts_no_download(
+    tmp_path, monkeypatch, sources
+):
+    monkeypatch.setattr(torchvision.datasets.CIFAR10, "download", pytest.fail)
+    message = error_of(tmp_path / "nowhere", "cifar10", sources)
+    assert message.startswith(f"data_root {tmp_path / 'nowhere'} does not exist: correct it")
+    (tmp_path / "file").touch()
+    message = error_of(tmp_path / "file", "cifar10", sources)
+    assert message.startswith(f"data_root {tmp_path / 'file'} is no folder: correct it")
 
 
 def test_a_data_root_without_the_data_set_names_the_folders_looked_for(tmp_path):

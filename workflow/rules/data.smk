@@ -1,9 +1,13 @@
+# `origin` has a data set prepared again when it is to come from elsewhere or its files changed.
+# `update` keeps Snakemake from deleting what is prepared before it is known that the data are there.
 rule prepare:
     output:
-        "data/{dataset}-{size}/manifest.json",
+        update("data/{dataset}-{size}/manifest.json"),
     log:
         "logs/prepare/{dataset}-{size}.log",
     conda:
         "../../environment.yml"
+    params:
+        origin=lambda wildcards: PLAN.origin(wildcards.dataset, int(wildcards.size)),
     script:
         "../scripts/prepare.py"

@@ -24,6 +24,7 @@ for part, trials in enumerate(PLAN.parts):
             gpu=1,
         params:
             trials=list(trials),
+            origin=lambda wildcards: PLAN.origin_of(wildcards.spec),
             spec=lambda wildcards: PLAN.specs[wildcards.spec].canonical_json(),
             work=lambda wildcards: str(PLAN.work_folder(wildcards.spec)),
         script:

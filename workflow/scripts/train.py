@@ -5,6 +5,7 @@ from pathlib import Path
 import torch
 
 from metaug.config import Config
+from metaug.data.arrays import require_origin
 from metaug.job import job
 from metaug.spec import TrialSpec
 from metaug.training.loop import Runtime, choose_device
@@ -16,7 +17,8 @@ with job(snakemake.log[0]):
     # not the plan: it imports all that tables and figures need, for each of hundreds of jobs
     config = Config.model_validate(snakemake.config)
     spec = TrialSpec.model_validate_json(snakemake.params.spec)
-    output = Path(snakemake.output[0]).parent
+    data, output = Path(snakemake.input[0]).parent, Path(snakemake.output[0]).parent
+    require_origin(data, snakemake.params.origin)
     torch.set_num_threads(snakemake.threads)
     runtime = Runtime(
         device=choose_device(config.device),
@@ -27,7 +29,7 @@ with job(snakemake.log[0]):
     run_trials(
         spec,
         snakemake.params.trials,
-        data=Path(snakemake.input[0]).parent,
+        data=data,
         output=output,
         work=Path(snakemake.params.work),
         runtime=runtime,
