@@ -49,7 +49,7 @@ def debiased_loss(z1: Tensor, z2: Tensor, temperature: float, tau_plus: float) -
         where all embeddings are equal.
     """
     positive, negatives = pair_logits(z1, z2, temperature)
-    return debiased_cross_entropy(
+    return debiased_logit_loss(
         positive, log_mean_exp(negatives), negatives.shape[1], temperature, tau_plus
     )
 
@@ -70,12 +70,12 @@ def debiased_cmc_loss(
         Mean over the batch, a scalar of at least ln(1 + K exp(-2 / t)); ln(1 + K) where all
         embeddings are equal.
     """
-    unit = (F.normalize(t, dim=-1) for t in (anchor, positive, negatives))
-    own, others = bank_logits(*unit, temperature)
-    return debiased_cross_entropy(own, log_mean_exp(others), others.shape[1], temperature, tau_plus)
+    anchor, positive, negatives = (F.normalize(t, dim=-1) for t in (anchor, positive, negatives))
+    own, others = bank_logits(anchor, positive, negatives, temperature)
+    return debiased_logit_loss(own, log_mean_exp(others), others.shape[1], temperature, tau_plus)
 
 
-def debiased_cross_entropy(
+def debiased_logit_loss(
     positive: Tensor, log_mean_negative: Tensor, count: int, temperature: float, tau_plus: float
 ) -> Tensor:
     """-log(pos / (pos + g)) with g of `debiased_loss`, computed on a log scale.
@@ -180,6 +180,6 @@ class CMCDebiased(CMC):
     def direction_loss(self, anchor: Tensor, positive: Tensor, negatives: Tensor) -> Tensor:
         temperature, tau_plus = self.hyper.temperature, class_prior(self.hyper.tau_plus, self.data)
         own, others = bank_logits(anchor, positive, negatives, temperature)
-        return debiased_cross_entropy(
+        return debiased_logit_loss(
             own, log_mean_exp(others), others.shape[1], temperature, tau_plus
         )

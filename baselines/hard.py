@@ -14,7 +14,7 @@ from baselines.debiased import (
     SimCLRDebiased,
     bank_logits,
     class_prior,
-    debiased_cross_entropy,
+    debiased_logit_loss,
     log_mean_exp,
     pair_logits,
 )
@@ -45,7 +45,7 @@ def hard_negative_loss(
         where all embeddings are equal.
     """
     positive, negatives = pair_logits(z1, z2, temperature)
-    return debiased_cross_entropy(
+    return debiased_logit_loss(
         positive, log_hard_mean(negatives, beta), negatives.shape[1], temperature, tau_plus
     )
 
@@ -71,9 +71,9 @@ def hard_negative_cmc_loss(
         Mean over the batch, a scalar of at least ln(1 + K exp(-2 / t)); ln(1 + K) where all
         embeddings are equal.
     """
-    unit = (F.normalize(t, dim=-1) for t in (anchor, positive, negatives))
-    own, others = bank_logits(*unit, temperature)
-    return debiased_cross_entropy(
+    anchor, positive, negatives = (F.normalize(t, dim=-1) for t in (anchor, positive, negatives))
+    own, others = bank_logits(anchor, positive, negatives, temperature)
+    return debiased_logit_loss(
         own, log_hard_mean(others, beta), others.shape[1], temperature, tau_plus
     )
 
@@ -116,6 +116,6 @@ class CMCHard(CMCDebiased):
         h = self.hyper
         tau_plus = class_prior(h.tau_plus, self.data)
         own, others = bank_logits(anchor, positive, negatives, h.temperature)
-        return debiased_cross_entropy(
+        return debiased_logit_loss(
             own, log_hard_mean(others, h.hard_beta), others.shape[1], h.temperature, tau_plus
         )

@@ -175,8 +175,8 @@ def _judgement(judged: Mapping[str, Mapping[str, Numbers]]) -> str:
     """For each candidate and read-out: the mean gain over the own floor of the methods that are
     trained without labels, the standard deviation over trials (pooled over those methods), and
     gain / deviation / sqrt(core-hour of a trial): how soon a regime tells that training helps."""
-    lines = [["candidate", "read-out", "mean gain", "deviation", "core-hours a trial", "score"]]
-    lines += [["---"] * 2 + ["---:"] * 4]
+    names = ["mean gain", "above floor", "deviation", "core-hours a trial", "score"]
+    lines = [["candidate", "read-out", *names], ["---"] * 2 + ["---:"] * len(names)]
     for candidate, rows in judged.items():
         learned = {m: n for m, n in rows.items() if m not in ("random", "supervised")}
         hours = float(np.mean([np.mean(n.core_seconds) for n in learned.values()])) / 3600
@@ -186,12 +186,9 @@ def _judgement(judged: Mapping[str, Mapping[str, Numbers]]) -> str:
             gain = float(np.mean([np.mean(values) for values in gains]))
             deviation = float(np.sqrt(np.mean(variances))) if variances else float("nan")
             score = gain / deviation / hours**0.5
-            lines.append(
-                [
-                    *(candidate, readout, f"{gain:+.2f}", f"{deviation:.2f}", f"{hours:.3f}"),
-                    f"{score:.1f}",
-                ]
-            )
+            above = f"{sum(np.mean(values) > 0 for values in gains)} of {len(gains)}"
+            numbers = f"{gain:+.2f}", above, f"{deviation:.2f}", f"{hours:.4f}", f"{score:.1f}"
+            lines.append([candidate, readout, *numbers])
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 

@@ -33,7 +33,37 @@ LITE = {
     "width .125, 20,000 images, 12 epochs": {"width": 0.125, "epochs": 12, "train_images": 20000},
 }
 
+SELF_SUPERVISED = (
+    *("bigan", "nat", "dim", "splitbrain", "swav", "simclr", "cmc", "moco", "byol"),
+    *("barlow_twins", "dacl", "looc", "simclr_debiased", "simclr_hard", "cmc_debiased"),
+    *("cmc_hard", "metaug_oucl", "metaug"),
+)
+"""The self-supervised rows of Table 1."""
+
+SMOKE = {
+    "crop + flip, width .125, 4 epochs": {"augmentation": "cmc", "width": 0.125, "epochs": 4},
+    "jitter + grey, width .125, 4 epochs": {
+        **{"augmentation": "jitter+grey", "width": 0.125, "epochs": 4}
+    },
+    "jitter + grey, width .0625, 8 epochs": {
+        **{"augmentation": "jitter+grey", "width": 0.0625, "epochs": 8}
+    },
+    "jitter + grey, width .0625, 12 epochs": {
+        **{"augmentation": "jitter+grey", "width": 0.0625, "epochs": 12}
+    },
+    "jitter + grey, width .0625, 12 epochs, rate .003": {
+        **{"augmentation": "jitter+grey", "width": 0.0625, "epochs": 12, "learning_rate": 0.003}
+    },
+}
+
 QUESTIONS = {
+    "smoke": Question(
+        "smoke",
+        "digits_m",
+        SELF_SUPERVISED,
+        3,
+        {name: {"*": changes} for name, changes in SMOKE.items()},
+    ),
     "lite-screening": Question(
         "lite",
         "cifar10",

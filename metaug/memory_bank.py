@@ -9,6 +9,8 @@ from pydantic import Field
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from metaug.seeds import generator
+
 BankStart = Annotated[
     Literal["data", "random"],
     Field(
@@ -39,17 +41,19 @@ class MemoryBank(nn.Module):
 
     @torch.no_grad()
     def reset_parameters(self) -> None:
-        """Draw the rows that the bank starts with."""
-        for rows in self.buffers():
+        """Draw the rows that the bank starts with; those of a view do not depend on the others."""
+        seed = int(torch.randint(2**62, ()))
+        for view, rows in self.named_buffers():
             bound = math.sqrt(3 / rows.shape[1])
-            rows.uniform_(-bound, bound)
+            source = generator(seed, view)
+            rows.copy_(torch.empty(rows.shape).uniform_(-bound, bound, generator=source))
 
-    def draw(self, count: int, generator: torch.Generator) -> Tensor:
+    def draw(self, count: int, source: torch.Generator) -> Tensor:
         """Draw `count` row numbers uniformly with replacement, (count,) int64.
 
         An image's own row and duplicates are possible, as in the release.
         """
-        index = torch.randint(self.rows, (count,), generator=generator)
+        index = torch.randint(self.rows, (count,), generator=source)
         return index.to(self.device)
 
     @property

@@ -10,16 +10,15 @@ The MAG parameters ω are judged after a look-ahead step of the encoder paramete
 forward-mode product through the encoder and a double backward through the small loss head.
 """
 
-import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import cache
 from typing import Literal
 
 import torch
 from torch import Tensor, nn
-from torch.autograd import forward_ad
+
+from metaug.forward_mode import jvp
 
 Order = Literal["exact", "first_order", "none"]
 Features = tuple[Tensor, ...]
@@ -134,32 +133,12 @@ def meta_gradient(
     feature_gradient = gradient[: len(leaves)]
     direct = _filled(gradient[len(leaves) :], omega)
     direction = torch.autograd.grad(features, list(ahead.values()), feature_gradient)
-    tangents = _jvp(encode, parameters, direction)
+    tangents = jvp(encode, parameters, direction)
     product = sum((g * t).sum() for g, t in zip(inner.features, tangents, strict=True))
     assert isinstance(product, Tensor)
     second = [-rate * g for g in _gradient(product, omega)]
     total = tuple(d + s for d, s in zip(direct, second, strict=True))
     return MetaGradient(total, _norm(direct), _norm(second), loss.detach())
-
-
-def _jvp(encode: Encode, parameters: Mapping[str, Tensor], direction: Sequence[Tensor]) -> Features:
-    """Forward-mode product ∂encode/∂parameters · direction, detached."""
-    _load_forward_mode()
-    with torch.no_grad(), forward_ad.dual_level():
-        duals = {
-            name: forward_ad.make_dual(p.detach(), v)
-            for (name, p), v in zip(parameters.items(), direction, strict=True)
-        }
-        return tuple(forward_ad.unpack_dual(z).tangent for z in encode(duals))
-
-
-@cache
-def _load_forward_mode() -> None:
-    """Make the first dual tensor of the process, without the warning that torch gives itself: on
-    first use it compiles its decompositions by `torch.jit.script`, which it has deprecated."""
-    with warnings.catch_warnings(), forward_ad.dual_level():
-        warnings.filterwarnings("ignore", "`torch.jit.script` is deprecated", FutureWarning)
-        forward_ad.make_dual(torch.zeros(()), torch.zeros(()))
 
 
 def _gradient(value: Tensor, omega: Sequence[Tensor]) -> tuple[Tensor, ...]:

@@ -1,7 +1,9 @@
 """What the methods of MetAug's family compute, and what each hyper-parameter does."""
 
 import copy
+import re
 from itertools import permutations
+from pathlib import Path
 
 import pytest
 import torch
@@ -11,8 +13,8 @@ from baselines.cmc import cmc_loss
 from metaug.algorithm import mag
 from metaug.algorithm.discrepancies import DISCREPANCIES, VARIANTS
 from metaug.algorithm.hyper import MetAugHyper, UnifiedHyper
-from metaug.algorithm.oucl import similarity_summaries
 from metaug.algorithm.pairs import PairScores, Rows
+from metaug.algorithm.readouts import similarity_summaries
 from metaug.data.views import make_views
 from metaug.errors import UserError
 from metaug.losses import margin_regularization, margins, oucl_loss, unified_loss
@@ -477,6 +479,14 @@ def test_the_variants_differ_in_every_value_they_list():
 def test_every_discrepancy_has_a_name_and_a_text_of_its_own():
     assert len({d.name for d in DISCREPANCIES}) == len({d.text for d in DISCREPANCIES})
     assert len({d.name for d in DISCREPANCIES}) == len(DISCREPANCIES)
+
+
+def test_readme_and_documentation_count_and_name_the_discrepancies():
+    root = Path(__file__).parents[1]
+    (count,) = re.findall(r"disagree in (\d+) places", (root / "README.md").read_text())
+    assert int(count) == len(DISCREPANCIES)
+    text = (root / "docs/methods.md").read_text()
+    assert all(f"| `{d.name}` |" in text and d.text in text for d in DISCREPANCIES)
 
 
 def test_the_release_recipe_sets_all_that_a_spec_can_say(make_spec):

@@ -204,8 +204,8 @@ def test_eval_mode_uses_the_running_statistics_while_they_are_frozen():
 
 def test_the_first_meta_step_of_a_process_gives_no_warning():
     program = (
-        "import torch; from metaug.meta import _jvp;"
-        "print(_jvp(lambda p: (p['w'].sin(),), {'w': torch.zeros(2)}, [torch.ones(2)])[0].tolist())"
+        "import torch; from metaug.forward_mode import jvp;"
+        "print(jvp(lambda p: (p['w'].sin(),), {'w': torch.zeros(2)}, [torch.ones(2)])[0].tolist())"
     )
     run = subprocess.run(
         [sys.executable, "-W", "error", "-c", program], capture_output=True, text=True

@@ -1,4 +1,5 @@
-"""How MAGs are trained, and how far they have moved; for every method that has them."""
+"""How MAGs are trained, how much they weigh and how far they have moved; for every method that has
+them."""
 
 from collections.abc import Mapping
 from typing import Literal
@@ -60,3 +61,22 @@ def mag_movement(
         "mag_weight_change": norm([a - b for a, b in zip(now, then, strict=True)]) / norm(then),
         "mag_weight_norm": norm(now),
     }
+
+
+def gradient_share(terms: Mapping[str, Tensor], features: tuple[Tensor, ...]) -> Tensor:
+    """Weight of augmented features in the training of the encoders.
+
+    Args:
+        terms: parts of the objective: `original` and, unless its weight is 0, `augmented`.
+        features: what they depend on.
+
+    Returns:
+        Norm of the gradient of `augmented` over the sum of the norms of both, in [0, 1].
+    """
+    original, augmented = (
+        torch.nn.utils.get_total_norm(
+            torch.autograd.grad(terms[name], features, retain_graph=True) if name in terms else []
+        )
+        for name in ("original", "augmented")
+    )
+    return augmented / (original + augmented).clamp(min=1e-38)

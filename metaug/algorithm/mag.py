@@ -7,12 +7,13 @@ import torch
 from torch import Tensor, nn, optim
 from torch.func import functional_call
 
+from metaug.algorithm.augmented import augmented_loss, regularization
 from metaug.algorithm.discrepancies import RELEASE_RECIPE
-from metaug.algorithm.generators import mag_movement, mag_optimizer
+from metaug.algorithm.generators import gradient_share, mag_movement, mag_optimizer
 from metaug.algorithm.hyper import MetAugHyper
-from metaug.algorithm.margin import regularization
-from metaug.algorithm.oucl import Features, MetAugOUCL, similarity_summaries
+from metaug.algorithm.oucl import Features, MetAugOUCL
 from metaug.algorithm.pairs import PairScores, Rows, augmented
+from metaug.algorithm.readouts import similarity_summaries, with_augmented
 from metaug.data.views import make_views
 from metaug.ema import ema_update, momentum_copy
 from metaug.errors import UserError
@@ -33,7 +34,7 @@ Calls = Mapping[str, Rows]
 """The bank rows of each call of the loss in one evaluation: `original`, each view (replaced by its
 augmented feature), and `all` views replaced."""
 
-DIAGNOSTIC_PERIOD = 20
+DIAGNOSTIC_PERIOD = 10
 """Steps between two measurements of the augmented loss's share of the encoders' gradient, and of
 how far the MAGs have moved."""
 
@@ -87,8 +88,6 @@ class MetAug(MetAugOUCL):
         """Augmented features of every view by the MAGs."""
         return {view: self.mags[view](z) for view, z in self.named(features).items()}
 
-    # -- the objective --------------------------------------------------------------------------
-
     def calls(self, features: Features, batch: Batch, purpose: str) -> Calls:
         """The bank rows that an evaluation of the objective on `features` reads.
 
@@ -118,29 +117,17 @@ class MetAug(MetAugOUCL):
         scores = {call: of_rows[id(rows)] for call, rows in calls.items()}
         terms = {"original": self.pair_loss(scores["original"], self.directions)}
         if h.delta > 0:
-            terms["augmented"] = h.delta * self.augmented_loss(scores)
+            loss = augmented_loss(scores, self.directions, h, self.pair_loss)
+            terms["augmented"] = h.delta * loss
         if regularised and h.alpha > 0:
             terms["margin"] = h.alpha * regularization(scores, self.directions, h)
         return terms
-
-    def augmented_loss(self, scores: Mapping[str, PairScores]) -> Tensor:
-        """L_aug: one loss over original and augmented pairs, or the release's sum of four."""
-        replaced = [(augmented(a), t) for a, t in self.directions]
-        if self.hyper.augmented_loss == "pooled":
-            return self.pair_loss(scores["original"], self.directions + replaced)
-        loss = self.pair_loss(scores["all"], replaced)
-        for view in self.spec.views:
-            pairs = [(augmented(a) if a == view else a, t) for a, t in self.directions]
-            loss = loss + self.pair_loss(scores[view], pairs)
-        return loss
 
     def objective(self, features: Features, calls: Calls, *, regularised: bool) -> Tensor:
         """L_ori + delta L_aug (Eq. 11), plus alpha R_sigma if `regularised`; changes nothing but
         the MAGs' running statistics."""
         terms = self.objective_terms(features, calls, regularised=regularised)
         return torch.stack(list(terms.values())).sum()
-
-    # -- the steps ------------------------------------------------------------------------------
 
     def update(self, batch: Batch) -> Logs:
         views = batch.views(self.spec.views)
@@ -177,23 +164,11 @@ class MetAug(MetAugOUCL):
             )
         logs: Logs = {"loss": loss}
         if batch.step % DIAGNOSTIC_PERIOD == 0:
-            logs["augmented_gradient_share"] = self._augmented_share(detached, calls)
+            leaves = tuple(z.clone().requires_grad_() for z in detached)
+            with frozen_running_statistics(self.mags):
+                terms = self.objective_terms(leaves, calls, regularised=False)
+            logs["augmented_gradient_share"] = gradient_share(terms, leaves)
         return logs, detached, inner
-
-    def _augmented_share(self, features: Features, calls: Calls) -> Tensor:
-        """Norm of the feature gradient of delta L_aug over that of L_ori plus it, in [0, 1]."""
-        leaves = tuple(z.detach().requires_grad_() for z in features)
-        with frozen_running_statistics(self.mags):
-            terms = self.objective_terms(leaves, calls, regularised=False)
-        norms = [
-            torch.nn.utils.get_total_norm(
-                torch.autograd.grad(terms[name], leaves, retain_graph=True)
-            )
-            if name in terms
-            else torch.zeros(())
-            for name in ("original", "augmented")
-        ]
-        return norms[1] / (norms[0] + norms[1]).clamp(min=1e-38)
 
     def _mag_step(self, views: Mapping[str, Tensor], batch: Batch) -> Logs:
         """Look-ahead from the current encoders and step of the MAGs."""
@@ -245,8 +220,6 @@ class MetAug(MetAugOUCL):
             logs |= mag_movement(self.mags, self.initial_mags, self.named(features))
         return logs
 
-    # -- what is measured -----------------------------------------------------------------------
-
     def representation(self, images: Tensor) -> dict[str, Tensor]:
         """The encoders' layers, and what Table 5 calls "with augmented features".
 
@@ -258,19 +231,12 @@ class MetAug(MetAugOUCL):
         features = self(make_views(images, self.spec.views))
         self.mags.train(self.hyper.mag_probe_mode == "train")
         with frozen_running_statistics(self.mags):
-            outputs = list(self.augmented(features).values())
+            outputs = self.augmented(features)
         self.mags.eval()
-        bases = readouts
-        if self.hyper.augmented_readout == "projection":
-            bases = {"projection": torch.cat(features, 1)}
-        return {
-            **readouts,
-            **bases,
-            **{
-                f"{name};features=with_augmented": torch.cat([base, *outputs], 1)
-                for name, base in bases.items()
-            },
-        }
+        if self.hyper.augmented_readout == "layer":
+            return readouts | with_augmented(readouts, outputs)
+        projection = {"projection": torch.cat(features, 1)}
+        return readouts | projection | with_augmented(projection, outputs)
 
     def summaries(self, images: Tensor, generator: torch.Generator) -> dict[str, dict[str, float]]:
         features = self(make_views(images, self.spec.views))

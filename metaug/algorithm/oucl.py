@@ -11,6 +11,7 @@ from torch.nn import functional as F
 from metaug.algorithm.discrepancies import VIEWS
 from metaug.algorithm.hyper import UnifiedHyper
 from metaug.algorithm.pairs import Pair, PairScores, Rows
+from metaug.algorithm.readouts import similarity_summaries
 from metaug.data.views import make_views
 from metaug.errors import UserError
 from metaug.losses import (
@@ -147,35 +148,3 @@ class MetAugOUCL(Method):
     def summaries(self, images: Tensor, generator: torch.Generator) -> dict[str, dict[str, float]]:
         features = self(make_views(images, self.spec.views))
         return similarity_summaries("original", self.named(features))
-
-
-def similarity_summaries(kind: str, features: Mapping[str, Tensor]) -> dict[str, dict[str, float]]:
-    """Mean and histogram (50 bins on [0, 1], share of pairs) of pair similarities.
-
-    Args:
-        kind: which features these are, part of the setting.
-        features: unit-norm features (N, D) by the name of their anchor.
-
-    Returns:
-        By setting: of pairs that join features of different views, positives of the same image.
-    """
-    found: dict[str, list[Tensor]] = {"positive": [], "negative": []}
-    names = list(features)
-    for i, a in enumerate(names):
-        for b in names[i + 1 :]:
-            if a.removesuffix("~") == b.removesuffix("~"):
-                continue
-            values = similarity(features[a] @ features[b].T)
-            same = torch.eye(len(values), dtype=torch.bool, device=values.device)
-            found["positive"].append(values[same])
-            found["negative"].append(values[~same])
-    summary = {}
-    for sign, parts in found.items():
-        # rounding carries cosines past 1, where the histogram would lose them
-        values = torch.cat(parts).float().cpu().clamp(0, 1)
-        counts = torch.histc(values, bins=50, min=0, max=1) / len(values)
-        summary[f"features={kind};pairs={sign}"] = {
-            "mean_similarity": float(values.mean()),
-            **{f"histogram_{i:02d}": float(share) for i, share in enumerate(counts)},
-        }
-    return summary

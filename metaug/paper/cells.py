@@ -6,20 +6,25 @@ from collections.abc import Iterable, Mapping, Sequence
 import pandas as pd
 
 from metaug.algorithm.hyper import MetAugHyper
-from metaug.reporting.aggregate import CellInterval, cell, select
+from metaug.reporting.aggregate import CellInterval, cell, interval_of, select
 from metaug.reporting.names import dataset_name, power_of_ten
-from metaug.reporting.statistics import t_interval
 
 Value = float | str
 
 READOUT_NOTES = {
     "alexnet": "conv is the last convolution of the AlexNet (conv5), pooled and flattened; fc its "
-    "second fully connected layer (fc7; the released code probes fc6). Features of several views "
+    "second fully connected layer (fc7). The released code probes the first one, fc6; Extra 5 has "
+    "all three. Features of several views "
     "are concatenated. For small images the convolutions are 3 × 3 (choice).",
     "resnet50": "The paper does not describe its ResNet-50: ours is torchvision's, with a smaller "
     "stem for small images, probed at its average-pooled features; several views have one of half "
     "width each, as CMC's, and their features are concatenated (choice).",
 }
+FLOOR_NOTE = (
+    "Untrained: the same network with its initial weights, by the views it sees (‡ one encoder of "
+    "half width for each). Networks differ in what they give untrained; the gain of every method "
+    "over its own floor is in Extra 5."
+)
 SWAV_HARD_NOTE = (
     "SwAV + Hard is defined by no source; ours adds the hard-negative loss between the embeddings "
     "of SwAV's two crops to SwAV's own loss (a guess)."
@@ -89,13 +94,16 @@ def protocol_notes(scale: str, *backbones: str) -> tuple[str, ...]:
     metaug = MetAugHyper.model_validate({})
     delta, alpha = power_of_ten(metaug.delta), power_of_ten(metaug.alpha)
     return (
-        f"Set by {sizes}, for the paper does not say: image size, network width, epochs, learning "
-        "rate, weight decay, the number of negatives where it is not the paper's, and the "
-        "optimiser, on which the paper (Adam) and its code (SGD) disagree.",
+        f"Set by {sizes}, because the paper does not give them: image size, epochs, learning rate "
+        "and weight decay. Set there too: network width and the number of negatives (4,096 in the "
+        "paper), which smaller scales reduce, and the optimiser, Adam as in the paper (appendix "
+        "B.2); the released code has SGD.",
         *(READOUT_NOTES[backbone] for backbone in backbones),
         f"MetAug's default is Eq. 10 with β = {metaug.beta:g} and γ = {metaug.gamma:g}, the loss "
-        f"with augmented features weighted by δ = {delta} and the margins by α = {alpha}; the "
-        "paper does not say which of its losses and values its tables have.",
+        f"with augmented features weighted by δ = {delta} and the margins by α = {alpha}; γ and δ "
+        "are the paper's. It does not say which β, which α and which form of its loss its tables "
+        "have.",
+        FLOOR_NOTE,
         "Negatives come from a memory only in methods that have a bank or a queue by definition; "
         "the paper does not say whether the others got one. Heads, temperatures and all else that "
         "the paper leaves open of a method are listed, with sources and choices, in "
@@ -171,6 +179,4 @@ def difference(frame: pd.DataFrame, setting: str, reference: str, **keys: str) -
 
 def derived(values: pd.Series, parts: Iterable[CellInterval]) -> CellInterval:
     """Mean and interval of values by trial that were computed from the cells `parts`."""
-    interval = CellInterval(*t_interval(values))
-    interval.specs = tuple(dict.fromkeys(spec for part in parts for spec in part.specs))
-    return interval
+    return interval_of(values, (spec for part in parts for spec in part.specs))

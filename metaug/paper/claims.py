@@ -203,13 +203,16 @@ def augmented_features_help_in_training(results: Results) -> list[Part]:
     is greater than the largest, and one is greater than the smallest (the better of the two is
     then greater than both)."""
     (dataset,) = _datasets(results, table5.DATASET)
-    column = Column(dataset, "conv")
     defaults: dict[str, Value] = {"delta": table5.DEFAULT_DELTA, "features": "without"}
-    found = column.found(results, "metaug", defaults)
-    deltas = _values(results, {key[0] for key in found}, table5.DELTAS, least=3)
+    found = {
+        column: Column(dataset, probe).found(results, "metaug", defaults)
+        for column, (probe, _) in table5.READOUTS.items()
+    }
+    run = {delta for delta, _ in found["without"]}
+    deltas = _values(results, run, table5.DELTAS, least=3)
     with_, without = (
-        {delta: found[delta, features] for delta in deltas}
-        for features in ("with_augmented", "without")
+        {delta: found[column][delta, table5.READOUTS[column][1]] for delta in deltas}
+        for column in ("with", "without")
     )
     *between, _ = deltas[1:]
     return [
@@ -342,7 +345,7 @@ def larger_batches_help(results: Results) -> list[Part]:
     A smaller scale may leave others out: they have one batch size, that of other artefacts. What
     has none is missing."""
     (dataset,) = _datasets(results, figure4.DATASET)
-    column = Column(dataset, "fc")
+    column = Column(dataset, "conv")
     defaults: dict[str, Value] = {"batch_size": figure4.DEFAULT_BATCH_SIZE}
     found = {m: column.found(results, m, defaults) for m in figure4.METHODS}
     ours = ("metaug_oucl", "metaug")

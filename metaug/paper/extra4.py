@@ -4,12 +4,14 @@ import pandas as pd
 
 from metaug.config import Grid
 from metaug.paper.cells import dataset_of, scale_of, settings_by
+from metaug.paper.floors import floor_row, views_of, with_floors
 from metaug.paper.variants import (
     COLUMNS,
     DIFFERENCE_NOTE,
     OWN_QUESTION,
     accuracy_cells,
     training_cells,
+    untrained_cells,
 )
 from metaug.reporting.names import dataset_name
 from metaug.reporting.tables import Column, Row, Table
@@ -25,13 +27,16 @@ DEFAULT_UPDATE_ORDER = "per_pass"
 
 
 def trials(grid: Grid) -> list[TrialSpec]:
-    """MetAug with each order of updates."""
-    return [
-        grid.spec(method, dataset, update_order=order)
-        for dataset in grid.datasets(DATASET)
-        for method in grid.wanted(("metaug",))
-        for order in UPDATE_ORDERS
-    ]
+    """MetAug with each order of updates, and its floor."""
+    return with_floors(
+        grid,
+        (
+            grid.spec(method, dataset, update_order=order)
+            for dataset in grid.datasets(DATASET)
+            for method in grid.wanted(("metaug",))
+            for order in UPDATE_ORDERS
+        ),
+    )
 
 
 def render(frame: pd.DataFrame) -> Table:
@@ -46,10 +51,14 @@ def render(frame: pd.DataFrame) -> Table:
         caption="Updates of encoders and generators in turns or at once: top-1 accuracy (per "
         f"cent) of MetAug, AlexNet, {dataset_name(dataset)}; seconds of training.",
         scale=scale_of(frame),
-        rows=tuple(Row(order, (label,), ranked=False) for order, label in UPDATE_ORDERS.items()),
+        rows=(
+            *(Row(order, (label,), ranked=False) for order, label in UPDATE_ORDERS.items()),
+            floor_row(views_of("metaug")),
+        ),
         columns=(*COLUMNS, Column("seconds", ("training", "seconds"))),
         cells=accuracy_cells(frame, dataset, settings, DEFAULT_UPDATE_ORDER)
-        | training_cells(frame, dataset, settings, "seconds", "train_seconds"),
+        | training_cells(frame, dataset, settings, "seconds", "train_seconds")
+        | untrained_cells(frame, dataset, [views_of("metaug")]),
         footnotes=(
             DIFFERENCE_NOTE,
             "The encoders make the same number of steps in all rows. At once, both updates share "

@@ -1,9 +1,18 @@
-"""Extra 5: does every method learn? All of them under one protocol, beside the untrained floor."""
+"""Extra 5: does every method learn? All under one protocol, beside their untrained networks."""
 
 import pandas as pd
 
 from metaug.config import Grid
 from metaug.paper.cells import SWAV_HARD_NOTE, dataset_of, derived, rows_of, scale_of
+from metaug.paper.floors import (
+    FLOOR,
+    floor_cells,
+    floor_row,
+    floor_settings,
+    views_of,
+    views_of_all,
+    with_floors,
+)
 from metaug.paper.variants import OWN_QUESTION
 from metaug.reporting.aggregate import cell, select
 from metaug.reporting.names import METHOD_NAMES, dataset_name, method_name
@@ -11,10 +20,9 @@ from metaug.reporting.tables import Cell, Column, Row, Table
 from metaug.spec import TrialSpec
 
 DATASET = "cifar10"
-FLOOR = "random"
+PROBES = ("conv", "fc6", "fc")
 MEASURES = {
-    "conv": ("conv", "top1"),
-    "fc": ("fc", "top1"),
+    **{probe: (probe, "top1") for probe in PROBES},
     "knn": ("conv", "knn_top1"),
     "rank": ("conv", "effective_rank"),
     "std": ("conv", "feature_std"),
@@ -24,11 +32,18 @@ MEASURES = {
 }
 """Probe and metric of the columns that show one number of the frame."""
 
+NOT_RUN = "not run"
+"""No setting of the frame."""
+
 COLUMNS = (
-    Column("conv", ("conv", "top-1")),
-    Column("conv_gain", ("conv", "Δ floor")),
-    Column("fc", ("fc", "top-1")),
-    Column("fc_gain", ("fc", "Δ floor")),
+    *(
+        column
+        for probe in PROBES
+        for column in (
+            Column(probe, (probe, "top-1")),
+            Column(f"{probe}_gain", (probe, "Δ floor")),
+        )
+    ),
     Column("knn", ("conv", "kNN")),
     Column("rank", ("conv", "rank"), digits=1),
     Column("std", ("conv", "std")),
@@ -37,7 +52,11 @@ COLUMNS = (
     Column("seconds", ("training", "seconds"), digits=0),
 )
 FOOTNOTES = (
-    "Δ floor: difference from the untrained network, paired by trial, with its 95 % t-interval.",
+    "Δ floor: the gain over the method's own floor, an untrained network of the same views and "
+    "widths (below), paired by trial, with its 95 % t-interval. NAT reads edges and CPC v2 "
+    "patches; their floor reads the RGB image as it is.",
+    "conv, fc6 and fc (fc7) are conv5 and the two linear layers above it: a gain that falls from "
+    "column to column is lost on the way to the head.",
     "Rank: exp of the entropy of the normalised singular values of the centred features; std: mean "
     "standard deviation of the normalised features times √D, 1 for an isotropic cloud; both of "
     "test images. They fall to 1 and to 0 when features collapse.",
@@ -52,41 +71,50 @@ FOOTNOTES = (
 
 
 def trials(grid: Grid) -> list[TrialSpec]:
-    """Every method on AlexNet under the common protocol."""
+    """Every method on AlexNet under the common protocol, and the floors."""
     methods = dict.fromkeys((*METHOD_NAMES, *(grid.config.methods or ())))
-    return [
-        grid.spec(method, dataset)
-        for dataset in grid.datasets(DATASET)
-        for method in grid.wanted(methods)
-    ]
+    return with_floors(
+        grid,
+        (
+            grid.spec(method, dataset)
+            for dataset in grid.datasets(DATASET)
+            for method in grid.wanted(methods)
+        ),
+    )
 
 
 def render(frame: pd.DataFrame) -> Table:
-    """One row for each method: accuracy, gain on the floor, spread of the features, loss, time."""
+    """One row for each method: accuracy, gain on its floor, spread of the features, loss, time."""
     dataset = dataset_of(frame, DATASET)
-    rows = rows_of(frame, dataset=dataset, backbone="alexnet", setting="")
-    methods = dict.fromkeys((*METHOD_NAMES, *rows["method"]))
-    cells = {}
+    rows = rows_of(frame, dataset=dataset, backbone="alexnet")
+    methods = [
+        method
+        for method in dict.fromkeys((*METHOD_NAMES, *rows[rows["setting"] == ""]["method"]))
+        if method != FLOOR
+    ]
+    floors, settings = views_of_all(methods), floor_settings(frame)
+    cells = floor_cells(frame, dataset, MEASURES, floors)
     for method in methods:
+        own = {"method": method, "setting": ""}
+        floor = {"method": FLOOR, "setting": settings.get(views_of(method), NOT_RUN)}
         for column, (probe, metric) in MEASURES.items():
-            found = cell(rows, method=method, probe=probe, metric=metric)
-            if found.n:
-                cells[method, column] = Cell(found)
-        for probe in ("conv", "fc"):
-            ours, floor = (
-                {"method": name, "probe": probe, "metric": "top1"} for name in (method, FLOOR)
-            )
-            gain = (select(rows, **ours) - select(rows, **floor)).dropna()
-            if method != FLOOR and len(gain):
-                parts = (cell(rows, **ours), cell(rows, **floor))
-                cells[method, f"{probe}_gain"] = Cell(derived(gain, parts))
+            cells[method, column] = Cell(cell(rows, probe=probe, metric=metric, **own))
+        for probe in PROBES:
+            keys = {"probe": probe, "metric": "top1"}
+            gain = select(rows, **own, **keys) - select(rows, **floor, **keys)
+            parts = (cell(rows, **own, **keys), cell(rows, **floor, **keys))
+            cells[method, f"{probe}_gain"] = Cell(derived(gain.dropna(), parts))
+    cells = {place: shown for place, shown in cells.items() if shown.ours.n}
     return Table(
         title="Extra 5",
         caption="Every method under one protocol: accuracy (per cent) of linear probes and of the "
         "nearest neighbours on frozen AlexNet features, spread of the features, and loss, "
         f"{dataset_name(dataset)}.",
         scale=scale_of(frame),
-        rows=tuple(Row(method, (method_name(method),), ranked=False) for method in methods),
+        rows=(
+            *(Row(method, (method_name(method),), ranked=False) for method in methods),
+            *map(floor_row, floors),
+        ),
         columns=COLUMNS,
         cells=cells,
         footnotes=FOOTNOTES,

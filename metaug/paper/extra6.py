@@ -6,6 +6,7 @@ import pandas as pd
 
 from metaug.config import Grid
 from metaug.paper.cells import dataset_of, rows_of, scale_of
+from metaug.paper.floors import FLOOR
 from metaug.paper.variants import OWN_QUESTION
 from metaug.reporting.aggregate import cell
 from metaug.reporting.names import dataset_name, method_name
@@ -15,7 +16,6 @@ from metaug.spec import TrialSpec
 
 DATASET = "cifar10"
 BACKBONE = "resnet18"
-FLOOR = "random"
 EPOCHS = 200
 LIGHTLY_KNN = {
     "simclr": 84.7,

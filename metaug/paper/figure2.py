@@ -15,6 +15,7 @@ from metaug.paper.cells import (
     settings_by,
     stand_in_note,
 )
+from metaug.reporting.aggregate import interval_of
 from metaug.reporting.figures import (
     Drawing,
     canvas,
@@ -25,7 +26,7 @@ from metaug.reporting.figures import (
     positions,
 )
 from metaug.reporting.names import dataset_name, power_of_ten
-from metaug.reporting.statistics import Interval, t_interval
+from metaug.reporting.statistics import Interval
 from metaug.reporting.style import BLUE, TEXT_WIDTH, VERMILLION
 from metaug.spec import TrialSpec
 
@@ -114,7 +115,7 @@ def _distributions(
     }
     return {
         (margin, features, pairs): {
-            metric: t_interval(trials[settings[alpha, features, pairs]][metric])
+            metric: interval_of(trials[settings[alpha, features, pairs]][metric], ())
             for metric in metrics
         }
         for margin, alpha in ALPHAS.items()

@@ -12,6 +12,14 @@ from metaug.paper.cells import (
     rows_of,
     scale_of,
 )
+from metaug.paper.floors import (
+    FLOOR,
+    floor_row,
+    floor_settings,
+    row_name,
+    views_of_all,
+    with_floors,
+)
 from metaug.paper.published import published_value
 from metaug.reporting.aggregate import cell, select
 from metaug.reporting.names import dataset_name
@@ -33,7 +41,7 @@ METHODS = (
     "metaug_oucl",
     "metaug",
 )
-"""Rows in the paper's order; `random` is our own floor."""
+"""Rows in the paper's order; below them stand our own floors."""
 
 FOOTNOTES = (
     "Average: over the data sets within a trial, then over trials.",
@@ -44,36 +52,44 @@ FOOTNOTES = (
 
 
 def trials(grid: Grid) -> list[TrialSpec]:
-    """Every method of the table, and `random`, with a ResNet-50 on every data set."""
-    return [
-        grid.spec(method, dataset, "resnet50")
-        for dataset in grid.datasets(*DATASETS)
-        for method in grid.wanted(("random", *METHODS))
-    ]
+    """Every method of the table, and the floors, with a ResNet-50 on every data set."""
+    return with_floors(
+        grid,
+        (
+            grid.spec(method, dataset, "resnet50")
+            for dataset in grid.datasets(*DATASETS)
+            for method in grid.wanted((FLOOR, *METHODS))
+        ),
+    )
 
 
 def render(frame: pd.DataFrame) -> Table:
     """Table 2 from the tidy frame; the average only where there is more than one data set."""
     datasets = datasets_of(frame, *DATASETS)
     names = (*datasets, "average") if len(datasets) > 1 else datasets
-    rows = rows_of(frame, backbone="resnet50", probe="pool", setting="", metric="top1")
+    rows = rows_of(frame, backbone="resnet50", probe="pool", metric="top1")
+    floors = views_of_all(METHODS)
+    shown = {method: {"method": method, "setting": ""} for method in METHODS}
+    for views, setting in floor_settings(frame, "resnet50").items():
+        if views in floors:
+            shown[row_name(views)] = {"method": FLOOR, "setting": setting}
     cells = {}
-    for method in (*METHODS, "random"):
-        ours = {d: cell(rows, method=method, dataset=d) for d in datasets}
+    for row, keys in shown.items():
+        ours = {d: cell(rows, dataset=d, **keys) for d in datasets}
         if "average" in names:
-            values = [select(rows, method=method, dataset=d) for d in datasets]
+            values = [select(rows, dataset=d, **keys) for d in datasets]
             # a trial that lacks one of the data sets has no average
             average = pd.concat(values, axis=1, join="inner").mean(axis=1)
             ours["average"] = derived(average, ours.values())
         for name in names:
-            published = published_value("table2", method, name, "resnet50", "top1")
-            cells[method, name] = Cell(ours[name], *published)
+            published = published_value("table2", row, name, "resnet50", "top1")
+            cells[row, name] = Cell(ours[name], *published)
     scale = scale_of(frame)
     return Table(
         title="Table 2",
         caption="Top-1 accuracy (per cent) of linear probes on frozen ResNet-50 features.",
         scale=scale,
-        rows=tuple(method_row(method) for method in (*METHODS, "random")),
+        rows=(*map(method_row, METHODS), *map(floor_row, floors)),
         columns=tuple(Column(name, (dataset_name(name),)) for name in names),
         cells=cells,
         footnotes=FOOTNOTES + dataset_notes(datasets, DATASETS) + protocol_notes(scale, "resnet50"),

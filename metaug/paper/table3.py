@@ -10,6 +10,13 @@ from metaug.paper.cells import (
     scale_of,
     stand_in_note,
 )
+from metaug.paper.floors import (
+    FLOOR,
+    floor_cells,
+    floor_row,
+    views_of_all,
+    with_floors,
+)
 from metaug.paper.published import published_value
 from metaug.reporting.aggregate import cell
 from metaug.reporting.names import dataset_name
@@ -77,15 +84,15 @@ FOOTNOTES = (
 
 
 def trials(grid: Grid) -> list[TrialSpec]:
-    """The methods that the paper prints for each network, and `random` for both."""
+    """The methods that the paper prints for each network, and their floors."""
     datasets = grid.datasets(DATASETS[0]) or grid.datasets(DATASETS[1])
-    conv = [grid.spec(m, d) for d in datasets for m in grid.wanted(("random", *CONV_METHODS))]
+    conv = [grid.spec(m, d) for d in datasets for m in grid.wanted((FLOOR, *CONV_METHODS))]
     resnet = [
         _resnet_spec(grid, method, dataset)
         for dataset in datasets
-        for method in grid.wanted(("random", *RESNET_METHODS))
+        for method in grid.wanted((FLOOR, *RESNET_METHODS))
     ]
-    return conv + resnet
+    return with_floors(grid, conv + resnet)
 
 
 def _resnet_spec(grid: Grid, method: str, dataset: str) -> TrialSpec:
@@ -99,25 +106,29 @@ def render(frame: pd.DataFrame) -> Table:
     """Table 3 from the tidy frame."""
     dataset = dataset_of(frame, *DATASETS)
     cells = {}
-    for method in (*METHODS, "random"):
+    for method in METHODS:
         keys = {"method": method, "dataset": dataset}
-        if method in (*CONV_METHODS, "random"):
+        if method in CONV_METHODS:
             ours = cell(frame, **keys, backbone="alexnet", probe="conv", setting="", metric="top1")
             published = published_value("table3", method, dataset, "conv", "top1")
             cells[method, "conv_top1"] = Cell(ours, *published)
-        if method in (*RESNET_METHODS, "random"):
+        if method in RESNET_METHODS:
             for metric in ("top1", "top5"):
                 cells[method, f"resnet50_{metric}"] = Cell(
                     _resnet_interval(frame, **keys, metric=metric),
                     *published_value("table3", method, dataset, "resnet50", metric),
                 )
+    conv = {"conv_top1": ("conv", "top1")}
+    resnet = {f"resnet50_{metric}": ("pool", metric) for metric in ("top1", "top5")}
+    cells |= floor_cells(frame, dataset, conv, views_of_all(CONV_METHODS))
+    cells |= floor_cells(frame, dataset, resnet, views_of_all(RESNET_METHODS), "resnet50")
     scale = scale_of(frame)
     return Table(
         title="Table 3",
         caption="Top-1 and top-5 accuracy (per cent) of linear probes on frozen features, "
         f"{dataset_name(dataset)}.",
         scale=scale,
-        rows=tuple(method_row(method) for method in (*METHODS, "random")),
+        rows=(*map(method_row, METHODS), *map(floor_row, views_of_all(METHODS))),
         columns=COLUMNS,
         cells=cells,
         footnotes=(

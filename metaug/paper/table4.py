@@ -11,7 +11,9 @@ from metaug.paper.cells import (
     scale_of,
     stand_in_note,
 )
+from metaug.paper.floors import FLOOR, floor_settings, views_of, with_floors
 from metaug.paper.published import published_value
+from metaug.reporting.aggregate import cell
 from metaug.reporting.names import dataset_name, method_name
 from metaug.reporting.tables import NOT_RUN, Cell, Column, Row, Table
 from metaug.spec import TrialSpec
@@ -46,6 +48,7 @@ FOOTNOTES = (
     f"of {Mixup().low} to 1 on the image itself.",
     "DACL mixes by itself, so it is only there in sets with mixup. LooC leaves out every operation "
     "of a set in turn (choice).",
+    "Untrained: the floor of each column's own network.",
     "Set 5 is the augmentation of all other tables; for DACL, which adds its mixup to it, set 7.",
 )
 
@@ -65,29 +68,33 @@ def has_set(method: str, number: int) -> bool:
 
 
 def trials(grid: Grid) -> list[TrialSpec]:
-    """The three methods with each set of augmentations."""
-    return [
-        grid.spec(method, dataset, augmentation=recipe(method, number))
-        for dataset in grid.datasets(DATASET)
-        for number in grid.values("table4.sets", (1, 2, 3, 4, 5, 6, 7, 8))
-        for method in grid.wanted(METHODS)
-        if has_set(method, number)
-    ]
+    """The three methods with each set of augmentations, and their floors."""
+    return with_floors(
+        grid,
+        (
+            grid.spec(method, dataset, augmentation=recipe(method, number))
+            for dataset in grid.datasets(DATASET)
+            for number in grid.values("table4.sets", (1, 2, 3, 4, 5, 6, 7, 8))
+            for method in grid.wanted(METHODS)
+            if has_set(method, number)
+        ),
+    )
 
 
 def render(frame: pd.DataFrame) -> Table:
     """Table 4 from the tidy frame: one row for each set."""
     dataset = dataset_of(frame, DATASET)
+    keys = {"dataset": dataset, "backbone": "alexnet", "probe": "fc", "metric": "top1"}
+    floors = floor_settings(frame)
     cells = {}
     for method in METHODS:
+        if (setting := floors.get(views_of(method))) is not None:
+            cells[FLOOR, method] = Cell(cell(frame, method=FLOOR, setting=setting, **keys))
         found = intervals_by(
             frame,
             {"augmentation": canonical("hflip+crop")},
             method=method,
-            dataset=dataset,
-            backbone="alexnet",
-            probe="fc",
-            metric="top1",
+            **keys,
         )
         for number, augmentations in enumerate(SETS, 1):
             if has_set(method, number):
@@ -101,9 +108,12 @@ def render(frame: pd.DataFrame) -> Table:
         caption="Top-1 accuracy (per cent) under sets of input augmentations, linear probes on "
         f"AlexNet fc, {dataset_name(dataset)}.",
         scale=scale,
-        rows=tuple(
-            Row(f"set{number}", (str(number), *_marks(augmentations)))
-            for number, augmentations in enumerate(SETS, 1)
+        rows=(
+            *(
+                Row(f"set{number}", (str(number), *_marks(augmentations)))
+                for number, augmentations in enumerate(SETS, 1)
+            ),
+            Row(FLOOR, ("Untrained", *("" for _ in OPERATIONS)), ranked=False),
         ),
         columns=tuple(Column(method, (method_name(method),)) for method in METHODS),
         cells=cells,

@@ -1,5 +1,7 @@
 """Table 5: probing with or without augmented features, over their weight δ in training."""
 
+from dataclasses import replace
+
 import pandas as pd
 
 from metaug.config import Grid
@@ -11,6 +13,7 @@ from metaug.paper.cells import (
     scale_of,
     stand_in_note,
 )
+from metaug.paper.floors import floor_cells, floor_row, views_of_all, with_floors
 from metaug.paper.published import published_value
 from metaug.reporting.aggregate import cell
 from metaug.reporting.names import dataset_name, method_name, power_of_ten
@@ -21,21 +24,33 @@ DATASET = "cifar10"
 BASELINES = ("simclr", "dacl", "looc", "cmc_hard")
 DELTAS = (1e-1, 1e-2, 1e-3, 1e-4, 1e-5, 1e-6, 1e-7, 1e-8)
 DEFAULT_DELTA = 1e-5
-COLUMNS = {
-    "with": Column("with", ("With augmented features",)),
-    "without": Column("without", ("Without augmented features",)),
+READOUTS = {
+    "with": ("projection", "with_augmented"),
+    "without": ("conv", "without"),
+    "projection": ("projection", "without"),
 }
+"""Probe and features of each column."""
+
+COLUMNS = (
+    Column("with", ("With augmented features",)),
+    Column("without", ("Without augmented features",)),
+    Column("projection", ("Projection head alone",)),
+)
 FOOTNOTES = (
-    "δ weighs the loss with augmented features in training. With augmented features: the "
-    "generators' outputs are appended to the probed representation, as in the released code (the "
-    "paper does not say how they join it).",
+    "δ weighs the loss with augmented features in training. Without augmented features: conv, the "
+    "regular mode of the paper (its number at δ = 10⁻⁵ is that of its Table 1). With augmented "
+    "features: the projection head is kept, because the generators act on its output z, and their "
+    "outputs are appended to z (the paper's appendix A.3).",
+    "Projection head alone: z without the generators' outputs, a control that the paper does not "
+    "have. What the augmented features add is the difference of the first column from this one; "
+    "its difference from conv is what the head loses.",
     "The baselines have no augmented features; their cells are those of Table 1.",
 )
 
 
 def trials(grid: Grid) -> list[TrialSpec]:
-    """MetAug over δ, and the baselines at their defaults."""
-    return [
+    """MetAug over δ, the baselines at their defaults, and the floors."""
+    specs = (
         spec
         for dataset in grid.datasets(DATASET)
         for spec in (
@@ -46,25 +61,27 @@ def trials(grid: Grid) -> list[TrialSpec]:
                 for delta in grid.values("table5.delta", DELTAS)
             ),
         )
-    ]
+    )
+    return with_floors(grid, specs)
 
 
 def render(frame: pd.DataFrame) -> Table:
     """Table 5 from the tidy frame: the baselines, then one row for each δ."""
     dataset = dataset_of(frame, DATASET)
-    keys = {"dataset": dataset, "backbone": "alexnet", "probe": "conv", "metric": "top1"}
-    cells = {}
+    keys = {"dataset": dataset, "backbone": "alexnet", "metric": "top1"}
+    floors = views_of_all((*BASELINES, "metaug"))
+    cells = floor_cells(frame, dataset, {"without": ("conv", "top1")}, floors)
     for method in BASELINES:
         cells[method, "without"] = Cell(
-            cell(frame, method=method, setting="", **keys),
+            cell(frame, method=method, probe="conv", setting="", **keys),
             *published_value(
                 "table5", method, dataset, "conv", "top1", "without_augmented_features"
             ),
         )
     defaults: dict[str, Value] = {"delta": DEFAULT_DELTA, "features": "without"}
-    found = intervals_by(frame, defaults, method="metaug", **keys)
-    for delta in DELTAS:
-        for column, features in (("with", "with_augmented"), ("without", "without")):
+    for column, (probe, features) in READOUTS.items():
+        found = intervals_by(frame, defaults, method="metaug", probe=probe, **keys)
+        for delta in DELTAS:
             setting = f"{column}_augmented_features;delta={_plain(delta)}"
             cells[_row_name(delta), column] = Cell(
                 found.get((delta, features), NOT_RUN.ours),
@@ -74,13 +91,14 @@ def render(frame: pd.DataFrame) -> Table:
     return Table(
         title="Table 5",
         caption="Top-1 accuracy (per cent) with and without augmented features at test, linear "
-        f"probes on AlexNet conv, {dataset_name(dataset)}.",
+        f"probes, AlexNet, {dataset_name(dataset)}.",
         scale=scale,
         rows=(
             *(Row(method, (method_name(method), "")) for method in BASELINES),
             *(Row(_row_name(d), (method_name("metaug"), power_of_ten(d))) for d in DELTAS),
+            *(replace(row, labels=(*row.labels, "")) for row in map(floor_row, floors)),
         ),
-        columns=tuple(COLUMNS.values()),
+        columns=COLUMNS,
         cells=cells,
         footnotes=(
             *FOOTNOTES,

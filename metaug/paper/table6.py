@@ -10,7 +10,9 @@ from metaug.paper.cells import (
     scale_of,
     stand_in_note,
 )
+from metaug.paper.floors import FLOOR, floor_settings, with_floors
 from metaug.paper.published import published_value
+from metaug.reporting.aggregate import cell
 from metaug.reporting.names import dataset_name, method_name
 from metaug.reporting.tables import NOT_RUN, Cell, Column, Row, Table
 from metaug.spec import TrialSpec
@@ -44,14 +46,17 @@ def has_setting(method: str, views: str) -> bool:
 
 
 def trials(grid: Grid) -> list[TrialSpec]:
-    """Every row in its view settings, with the batch that the paper states."""
-    return [
-        grid.spec(method, dataset, "resnet50", views=views, batch_size=BATCH_SIZE)
-        for dataset in grid.datasets(DATASETS[0]) or grid.datasets(DATASETS[1])
-        for name, views in VIEW_SETTINGS.items()
-        for method in grid.wanted(METHODS)
-        if has_setting(method, name)
-    ]
+    """Every row in its view settings, with the batch that the paper states, and the floors."""
+    return with_floors(
+        grid,
+        (
+            grid.spec(method, dataset, "resnet50", views=views, batch_size=BATCH_SIZE)
+            for dataset in grid.datasets(DATASETS[0]) or grid.datasets(DATASETS[1])
+            for name, views in VIEW_SETTINGS.items()
+            for method in grid.wanted(METHODS)
+            if has_setting(method, name)
+        ),
+    )
 
 
 def render(frame: pd.DataFrame) -> Table:
@@ -81,6 +86,13 @@ def render(frame: pd.DataFrame) -> Table:
                 if dataset == DATASETS[0] and method in QUOTED:
                     quoted = published_value(*keys, quoted=True)
                     cells[f"{method}_quoted", column] = Cell(NOT_RUN.ours, *quoted)
+    floors = floor_settings(frame, "resnet50")
+    place = {"method": FLOOR, "dataset": dataset, "backbone": "resnet50", "probe": "pool"}
+    for views, names in VIEW_SETTINGS.items():
+        if names in floors:
+            for metric in METRICS:
+                ours = cell(frame, setting=floors[names], metric=metric, **place)
+                cells[FLOOR, _column_name(views, metric)] = Cell(ours)
     scale = scale_of(frame)
     return Table(
         title="Table 6",
@@ -110,7 +122,7 @@ def _rows(with_quoted: bool) -> list[Row]:
         if with_quoted and method in QUOTED:
             rows.append(Row(f"{method}_quoted", (f"{name} (quoted)",)))
         rows.append(Row(method, (name,)))
-    return rows
+    return [*rows, Row(FLOOR, ("Untrained ‡",), ranked=False)]
 
 
 def _column_name(views: str, metric: str) -> str:

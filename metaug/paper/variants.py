@@ -1,10 +1,11 @@
 """Tables that set variants of MetAug against each other: extras 1, 2 and 4."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 import pandas as pd
 
 from metaug.paper.cells import derived, difference, rows_of
+from metaug.paper.floors import Views, floor_cells
 from metaug.reporting.aggregate import cell, select
 from metaug.reporting.statistics import NAN, Interval
 from metaug.reporting.tables import Cell, Column
@@ -42,6 +43,14 @@ def accuracy_cells(
                 change = difference(rows, setting, settings[reference], **keys)
                 cells[row, f"{probe}_difference"] = Cell(change)
     return cells
+
+
+def untrained_cells(
+    frame: pd.DataFrame, dataset: str, views: Iterable[Views]
+) -> dict[tuple[str, str], Cell]:
+    """The cells of the rows of some floors (`floor_row`)."""
+    columns = {probe: (probe, "top1") for probe in ("conv", "fc")}
+    return floor_cells(frame, dataset, columns, views)
 
 
 def training_cells(

@@ -11,7 +11,7 @@ metric    top1, top5, knn_top1 (per cent, 0 to 100), train_loss, seconds, ...
 value     float
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -20,7 +20,7 @@ import pandas as pd
 from metaug.errors import UserError
 from metaug.files import atomic_path
 from metaug.reporting.names import SCALE_NOTES
-from metaug.reporting.statistics import Interval, t_interval
+from metaug.reporting.statistics import FEWEST_TRIALS, NAN, Interval, t_interval
 
 COLUMNS = [
     "scale",
@@ -124,10 +124,28 @@ def write_frame(frame: pd.DataFrame, path: Path | str) -> None:
 
 
 class CellInterval(Interval):
-    """The interval of a cell. It remembers the specs whose trials it is made of, so that every
-    number of a table leads to its trainings."""
+    """What a table or figure shows of some trials: the interval, and the values by trial.
+
+    The half-width is nan for fewer than `FEWEST_TRIALS` values, which are shown themselves. `specs`
+    are those whose trials it is made of, so that every number of a table leads to its trainings.
+    """
 
     specs: tuple[str, ...] = ()
+    values: tuple[float, ...] = ()
+
+
+def interval_of(values: pd.Series, specs: Iterable[str]) -> CellInterval:
+    """Mean and 95 % t-interval of values by trial."""
+    mean, half_width, n = t_interval(values)
+    interval = CellInterval(mean, half_width if n >= FEWEST_TRIALS else NAN, n)
+    interval.specs = tuple(dict.fromkeys(specs))
+    interval.values = tuple(map(float, values))
+    return interval
+
+
+def values_of(interval: Interval) -> tuple[float, ...]:
+    """The values by trial, where the interval remembers them."""
+    return interval.values if isinstance(interval, CellInterval) else ()
 
 
 def select(frame: pd.DataFrame, **keys: str) -> pd.Series:
@@ -147,9 +165,7 @@ def select(frame: pd.DataFrame, **keys: str) -> pd.Series:
 def cell(frame: pd.DataFrame, **keys: str) -> CellInterval:
     """Mean and 95 % t-interval over the trials of one cell; see `select`."""
     rows = _rows_of(frame, keys)
-    interval = CellInterval(*t_interval(rows["value"]))
-    interval.specs = tuple(rows["spec"].unique())
-    return interval
+    return interval_of(rows.set_index("trial")["value"].sort_index(), rows["spec"])
 
 
 def _rows_of(frame: pd.DataFrame, keys: Mapping[str, str]) -> pd.DataFrame:

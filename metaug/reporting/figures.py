@@ -16,8 +16,9 @@ from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, NullLocator
 
+from metaug.reporting.aggregate import values_of
 from metaug.reporting.names import SCALE_NOTES
-from metaug.reporting.statistics import NAN, Interval
+from metaug.reporting.statistics import FEWEST_TRIALS, NAN, Interval
 from metaug.reporting.style import COLUMN_WIDTH, GREY, MethodStyle, plot_style, save_figure
 
 SCALE_TITLES = {
@@ -84,8 +85,9 @@ def full_caption(sentences: Iterable[str], scale: str, intervals: Iterable[Inter
         return " ".join((*sentences, "Nothing has been run."))
     n = f"{counts[0]}" if len(counts) == 1 else f"{counts[0]} to {counts[-1]}"
     trials = f"Means over n = {n} trial{'' if counts == [1] else 's'}"
-    bars = ", 95 % t-intervals" if counts[-1] > 1 else ""
-    return " ".join((*sentences, SCALE_NOTES[scale], f"{trials}{bars}."))
+    bars = ", 95 % t-intervals" if counts[-1] >= FEWEST_TRIALS else ""
+    dots = "; small dots are single trials, of two" if 2 in counts else ""
+    return " ".join((*sentences, SCALE_NOTES[scale], f"{trials}{bars}{dots}."))
 
 
 def data_of(
@@ -107,6 +109,7 @@ def curve(
 ) -> None:
     """Means with error bars, joined by a line; points that were not run are left out.
 
+    Where there are fewer than `FEWEST_TRIALS` trials, each is a small dot in place of a bar.
     `dodge` moves the points, by a factor, so that bars of several curves stand side by side.
     """
     run = {x: points[x] for x in sorted(points) if points[x].n}
@@ -115,13 +118,17 @@ def curve(
     axes.errorbar(
         [x * dodge for x in run],
         [point.mean for point in run.values()],
-        yerr=[0.0 if math.isnan(p.half_width) else p.half_width for p in run.values()],
+        yerr=[p.half_width if p.n >= FEWEST_TRIALS else NAN for p in run.values()],
         color=style.color,
         marker=style.marker,
         linestyle=style.linestyle,
         elinewidth=0.8,
         label=label,
     )
+    few = {x: point for x, point in run.items() if 1 < point.n < FEWEST_TRIALS}
+    for x, point in few.items():
+        values = values_of(point)
+        axes.plot([x * dodge] * len(values), values, ".", color=style.color, markersize=3)
 
 
 def level(axes: Axes, interval: Interval, label: str) -> None:

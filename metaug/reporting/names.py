@@ -1,4 +1,6 @@
-"""How methods, data sets and scales are called in front of readers."""
+"""How methods, data sets, views and scales are called in front of readers."""
+
+from collections.abc import Sequence
 
 # The paper's wording; ‡ is its mark for methods with several views, one encoder of half width each,
 # here whatever the backbone.
@@ -44,6 +46,8 @@ DATASET_NAMES = {
     "average": "Average",
 }
 
+VIEW_NAMES = {"rgb": "RGB", "l": "L", "ab": "ab", "lab": "Lab", "y": "Y", "dbdr": "DbDr"}
+
 # A scale is never mistaken for another: this goes into every caption and plot title.
 SCALE_NOTES = {
     "smoke": "Scale: smoke. A check of the plumbing; these numbers are not the paper's result.",
@@ -62,6 +66,12 @@ def method_name(method: str) -> str:
 def dataset_name(dataset: str) -> str:
     """Display name of a data set; one the paper does not know is called by its own name."""
     return DATASET_NAMES.get(dataset, dataset)
+
+
+def view_names(views: Sequence[str]) -> str:
+    """RGB for ("rgb",), RGB + L + ab ‡ for ("rgb", "l", "ab")."""
+    names = " + ".join(VIEW_NAMES.get(view, view) for view in views)
+    return f"{names} ‡" if len(views) > 1 else names
 
 
 def power_of_ten(value: float) -> str:

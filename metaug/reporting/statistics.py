@@ -16,6 +16,10 @@ from scipy import stats
 
 NAN = float("nan")
 
+FEWEST_TRIALS = 3
+"""A table or figure shows the values themselves where there are fewer trials than this. The
+t-interval of two is about nine times as wide as the two are apart, which says nothing."""
+
 
 class Interval(NamedTuple):
     """Mean over trials and the half-width of its confidence interval, in the unit of the values.

@@ -1,8 +1,9 @@
 """One table of the paper, and its four forms: CSV, Markdown, LaTeX and HTML.
 
-A cell is ours (mean ± half-width of the 95 % interval) with the published value in small type
-beside it, and the difference in brackets. The best of our ranked rows is bold, the best published
-one underlined. The CSV has the numbers in full, without caption and footnotes.
+A cell is ours (mean ± half-width of the 95 % interval, or the trials themselves where there are
+fewer than three) with the published value in small type beside it, and the difference in brackets.
+The best of our ranked rows is bold, the best published one underlined. The CSV has the numbers in
+full, without caption and footnotes.
 """
 
 import math
@@ -16,8 +17,9 @@ import jinja2
 import pandas as pd
 
 from metaug.files import atomic_path, atomic_write_text
+from metaug.reporting.aggregate import values_of
 from metaug.reporting.names import NOT_RANKED, SCALE_NOTES, method_name
-from metaug.reporting.statistics import Interval
+from metaug.reporting.statistics import FEWEST_TRIALS, Interval
 
 NAN = float("nan")
 DASH = "—"
@@ -159,7 +161,8 @@ class Table:
         compete = {"rows": "our self-supervised rows", "columns": "ours in the row"}[self.compared]
         run = self.common_n() != 0
         legend = {
-            "Ours: mean ± half-width of the 95 % t-interval over trials (one trial has none).": run,
+            "Ours: mean ± half-width of the 95 % t-interval over trials; one or two trials as they "
+            "are.": run,
             f"Bold: the best of {compete}.": run and bool(self._ranked()),
             "Small: the number the paper prints; its best is underlined.": printed,
             "In brackets: ours minus the number the paper prints.": compared,
@@ -198,9 +201,10 @@ def write_table(table: Table, stem: Path | str) -> None:
 
 
 def write_csv(table: Table, path: Path | str) -> None:
-    """One row per row of the table: `method` (its name), then for each column seven fields.
+    """One row per row of the table: `method` (its name), then for each column eight fields.
 
-    They are <column>_mean, _ci95 and _n of ours, _published, _published_ci95 and _quoted (true or
+    They are <column>_mean, _ci95 (empty below three trials), _n and _values (by trial, joined by
+    `;`) of ours, _published, _published_ci95 and _quoted (true or
     false, as in published.csv) of the paper's, and _difference (ours minus published); in full
     precision, empty where there is nothing.
     """
@@ -212,6 +216,7 @@ def write_csv(table: Table, path: Path | str) -> None:
             record[f"{column.name}_mean"] = cell.ours.mean
             record[f"{column.name}_ci95"] = cell.ours.half_width
             record[f"{column.name}_n"] = cell.ours.n
+            record[f"{column.name}_values"] = ";".join(map(repr, values_of(cell.ours)))
             record[f"{column.name}_published"] = cell.published
             record[f"{column.name}_published_ci95"] = cell.published_ci95
             printed = not math.isnan(cell.published)
@@ -266,10 +271,12 @@ def _content(table: Table) -> dict[str, object]:
     def texts(row: Row, column: Column) -> dict[str, object]:
         cell, digits = table.cell(row, column), table.digits_of(column)
         ours = cell.ours
+        few = 1 < ours.n < FEWEST_TRIALS and values_of(ours)
+        shown = few or (() if math.isnan(ours.mean) else (ours.mean,))
         return {
             "column": column.name,
             "value": "" if math.isnan(ours.mean) else repr(ours.mean),
-            "mean": number(ours.mean, digits) or DASH,
+            "mean": ", ".join(number(value, digits) for value in shown) or DASH,
             "ci": number(ours.half_width, digits),
             "n": str(ours.n) if n_in_cells and ours.n else "",
             "published": number(cell.published, digits),

@@ -10,7 +10,7 @@ from baselines.cmc import cmc_loss
 from baselines.debiased import (
     class_prior,
     debiased_cmc_loss,
-    debiased_cross_entropy,
+    debiased_logit_loss,
     debiased_loss,
 )
 from baselines.simclr import nt_xent_loss
@@ -91,7 +91,7 @@ def test_an_estimate_of_exactly_zero_is_clamped_with_finite_gradients():
     positive = torch.zeros(1, dtype=torch.float64, requires_grad=True)
     negative = torch.tensor([math.log(0.5)], dtype=torch.float64, requires_grad=True)
     assert float(negative.detach().exp()) == 0.5 * float(positive.detach().exp())
-    loss = debiased_cross_entropy(positive, negative, 3, 0.4, 0.5)
+    loss = debiased_logit_loss(positive, negative, 3, 0.4, 0.5)
     assert float(loss.detach()) == pytest.approx(math.log(1 + 3 * math.exp(-1 / 0.4)))
     loss.backward()
     assert torch.isfinite(positive.grad).all()

@@ -12,6 +12,7 @@ from metaug.config import load_config
 from metaug.plan import Plan
 from metaug.reporting.aggregate import COLUMNS
 from metaug.spec import TrialSpec
+from tests.paper.synthetic import readouts_of
 
 SCALES = Path(__file__).parents[2] / "config" / "scales"
 
@@ -86,13 +87,9 @@ def results_of(
     needed = [spec for name in artefacts for spec in plan.specs_of[name]]
     for spec in dict.fromkeys(needed) if artefacts else plan.specs.values():
         setting = plan.setting(spec)
-        probes = ["conv", "fc"] if spec.backbone == "alexnet" else ["pool"]
-        readouts = [(probe, "") for probe in probes]
-        if "alpha" in spec.hyper:
-            readouts += [(probe, "features=with_augmented") for probe in probes]
         numbers = [
             (probe, option, metric, accuracy(spec, f"{probe};{option}") + shift, 100.0)
-            for probe, option in readouts
+            for probe, option in readouts_of(spec)
             for metric, shift in (("top1", 0.0), ("top5", 10.0), ("knn_top1", -5.0))
         ]
         if spec.method.startswith("metaug"):

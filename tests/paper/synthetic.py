@@ -51,7 +51,8 @@ def plan_of(scale: str, **config: object) -> Plan:
 def mean_of(spec: TrialSpec, readout: str, metric: str = "top1") -> float:
     """An accuracy between 10 and 90, with two decimals, as good as unique.
 
-    `readout` is a probe and an option of it, as in "conv;" or "fc;features=with_augmented".
+    `readout` is a probe and an option of it, as in "conv;" or
+    "projection;features=with_augmented".
     """
     return 10 + crc32(f"{spec.hash} {readout} {metric}".encode()) % 8000 / 100
 
@@ -100,6 +101,18 @@ def _rows_of(
     ]
 
 
+def readouts_of(spec: TrialSpec) -> list[tuple[str, str]]:
+    """Probe and option of every read-out of a method."""
+    layers = ("conv", "fc6", "fc") if spec.backbone == "alexnet" else ("pool",)
+    augmented: tuple[str, ...] = ()
+    if kind := spec.hyper.get("augmented_readout"):
+        augmented = ("projection",) if kind == "projection" else layers
+    return [
+        *((probe, "") for probe in dict.fromkeys((*layers, *augmented))),
+        *((probe, "features=with_augmented") for probe in augmented),
+    ]
+
+
 def record_rows(
     spec: TrialSpec,
     trial: int,
@@ -109,11 +122,10 @@ def record_rows(
 ) -> list[dict[str, Any]]:
     """The rows of the record of a trial."""
     has_mags = "order" in spec.hyper
-    probes = ("conv", "fc") if spec.backbone == "alexnet" else ("pool",)
+    probes = ("conv", "fc6", "fc") if spec.backbone == "alexnet" else ("pool",)
     cells = {
         (probe, option, metric): accuracy(spec, f"{probe};{option}", metric)
-        for probe in probes
-        for option in (("", "features=with_augmented") if has_mags else ("",))
+        for probe, option in readouts_of(spec)
         for metric in ACCURACIES
     }
     cells |= {(p, "", "effective_rank"): 20.0 for p in probes}
@@ -243,11 +255,18 @@ def published_as_results(artefact: str) -> pd.DataFrame:
         resnet = row.backbone == "resnet50"
         backbone = "resnet50" if resnet else "alexnet"
         probes = ("pool",) if resnet else (row.backbone,) if row.backbone else ("conv", "fc")
+        if row.setting.startswith("with_augmented"):
+            probes = ("projection",)
         cells += [
             (row.method, row.dataset, backbone, probe, setting, row.metric, row.value)
             for probe in probes
         ]
     return tidy(cells)
+
+
+def row_of(spec: TrialSpec) -> str:
+    """The row of a method; of an untrained network that of its views."""
+    return "_".join(("random", *spec.views)) if spec.method == "random" else spec.method
 
 
 def cells_of(table: Table) -> list[tuple[Row, Column]]:

@@ -157,6 +157,18 @@ def test_effects_are_the_known_differences(full_plan, make_results):
     assert outcome_of("C12", frame).findings[-1].effect == pytest.approx(4 * 0.3)
 
 
+def test_the_batch_size_is_judged_on_conv_at_equal_epochs(full_plan, make_results):
+    cells = outcome_of("C12", make_results(full_plan, "figure4")).cells
+    assert {cell.probe for cell in cells} == {"conv"}
+    assert not any("epochs=" in cell.setting for cell in cells)
+
+
+def test_augmented_features_are_judged_behind_the_projection_head(full_plan, make_results):
+    cells = outcome_of("C8", make_results(full_plan, "table5")).cells
+    read = {(cell.probe, "features=with_augmented" in cell.setting) for cell in cells}
+    assert read == {("projection", True), ("conv", False)}
+
+
 def test_equal_is_enough_where_the_claim_says_so(full_plan, make_results, true_means):
     def accuracy(spec, readout):
         same = readout.replace("features=with_augmented", "")

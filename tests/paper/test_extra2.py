@@ -1,7 +1,7 @@
 import pandas as pd
 import pytest
 
-from metaug.algorithm.discrepancies import VARIANTS
+from metaug.algorithm.discrepancies import DISCREPANCIES, VARIANTS, VIEWS
 from metaug.paper import extra2, extra4
 from metaug.reporting.aggregate import COLUMNS
 from tests.paper.synthetic import (
@@ -14,9 +14,6 @@ from tests.paper.synthetic import (
     specs_of,
 )
 
-LEFT_OUT = {"margin_originals", "mag_probe_mode"}
-"""Without effect alone; a footnote says why."""
-
 
 @pytest.fixture(scope="module", name="table")
 def table_fixture():
@@ -24,36 +21,45 @@ def table_fixture():
 
 
 def test_every_difference_between_text_and_code_has_a_row():
-    text, code = VARIANTS["published"], VARIANTS["released"]
-    differing = {key for key in text if text[key] != code[key]}
-    assert set(extra2.SWITCHES) == differing - LEFT_OUT | {"views"}
+    listed = {d.name: d.text for d in DISCREPANCIES if d.where != "measure"}
+    assert set(extra2.WITHOUT_EFFECT) < set(listed)
+    assert set(extra2.SWITCHES) == set(listed) - set(extra2.WITHOUT_EFFECT)
+    assert all(extra2.LABELS[switch] == listed[switch] for switch in extra2.SWITCHES)
 
 
 def test_every_cell_is_its_training(table):
     grid = plan_of("full").grid
     changes = {"published": {}, "released": {"variant": "released"}}
-    changes |= {s: {s: VARIANTS["released"][s]} for s in extra2.SWITCHES if s != "views"}
-    changes["views"] = {"views": ("lab", "l", "ab")}
-    assert {row.name for row in table.rows} == set(changes)
-    for row, change in changes.items():
-        spec = grid.spec("metaug", "cifar10", **change)
+    changes |= {s: {s: d.released} for s, d in extra2.SWITCHES.items()}
+    changes["optimizer"] = {"optimizer": "sgd", "learning_rate": 0.03, "weight_decay": 1e-4}
+    changes["recipe"] = {"preset": "own"}
+    specs = {row: grid.spec("metaug", "cifar10", **change) for row, change in changes.items()}
+    for views in (("rgb", "l", "ab"), ("lab", "l", "ab")):
+        specs["_".join(("random", *views))] = grid.spec("random", "cifar10", views=views)
+    specs["recipe_floor"] = grid.spec("random", "cifar10", views=("lab", "l", "ab"), image_size=224)
+    assert {row.name for row in table.rows} == set(specs)
+    for row, spec in specs.items():
         for probe in ("conv", "fc"):
             check_cell(table, row, probe, mean_of(spec, f"{probe};"))
 
 
 def test_a_switch_alone_changes_one_thing():
     default = plan_of("full").grid.spec("metaug", "cifar10")
-    differences = [spec.difference(default) for spec in specs_of("full", extra2)]
-    several = [text for text in differences if ";" in text]
-    assert len(several) == 1
-    assert "variant=released" in several[0].split(";")
+    specs = [spec for spec in specs_of("full", extra2) if spec.method == "metaug"]
+    changes = [spec.difference(default).split(";") for spec in specs]
+    several = sorted((change for change in changes if len(change) > 1), key=len)
+    optimiser, released, recipe = several
+    assert optimiser == ["learning_rate=0.03", "optimizer=sgd", "weight_decay=0.0001"]
+    assert "variant=released" in released
+    assert {*released, *optimiser, "image_size=224"} <= {*recipe}
 
 
 def test_a_smaller_scale_has_fewer_rows():
     rows = [row.name for row in extra2.render(frame_of("smoke", extra2)).rows]
     switches = plan_of("smoke").grid.values("extra2.switches", ("",))
-    assert set(rows) == {"published", "released", *switches}
-    assert len(extra2.render(NOTHING).rows) == 2 + len(extra2.SWITCHES)
+    floors = {"random_rgb_l_ab", "random_lab_l_ab", "recipe_floor"}
+    assert set(rows) == {"published", "recipe", "released", *switches, *floors}
+    assert len(extra2.render(NOTHING).rows) == 3 + len(extra2.SWITCHES) + 3
 
 
 def test_a_user_whose_default_is_the_code_still_gets_both_rows_right():
@@ -62,7 +68,7 @@ def test_a_user_whose_default_is_the_code_still_gets_both_rows_right():
     rows = [
         {
             **dict.fromkeys(COLUMNS, ""),
-            **{"scale": "smoke", "spec": spec.hash, "method": "metaug", "dataset": dataset},
+            **{"scale": "smoke", "spec": spec.hash, "method": spec.method, "dataset": dataset},
             **{"backbone": "alexnet", "probe": "conv", "metric": "top1"},
             **{"setting": plan.setting(spec), "trial": 0, "seed": 1000, "value": mean_of(spec, "")},
         }
@@ -70,11 +76,17 @@ def test_a_user_whose_default_is_the_code_still_gets_both_rows_right():
     ]
     table = extra2.render(pd.DataFrame(rows))
     for variant in VARIANTS:
-        spec = plan.grid.spec("metaug", dataset, variant=variant, views=extra2.VIEWS[variant])
+        spec = plan.grid.spec("metaug", dataset, variant=variant, views=VIEWS[variant])
         assert table.cells[variant, "conv"].ours.mean == mean_of(spec, "")
     assert {row for row, _ in run_cells(table)} >= {"published", "released", "loss", "prefix"}
 
 
 def test_alternating_updates_are_trained_once_for_both_extras():
     both = {s.hash for s in specs_of("full", extra2)} & {s.hash for s in specs_of("full", extra4)}
-    assert len(both) == 2  # the default, and alternating
+    assert len(both) == 3  # the default, alternating, and the floor
+
+
+def test_it_says_which_row_has_the_releases_recipe():
+    (note,) = [n for n in extra2.FOOTNOTES if n.startswith("The release's whole recipe alone")]
+    for matter in ("SGD", "300 epochs", "224 pixels", "All other rows"):
+        assert matter in note

@@ -9,6 +9,7 @@ from tests.paper.synthetic import (
     mean_of,
     plan_of,
     published_as_results,
+    row_of,
     run_cells,
     specs_of,
 )
@@ -30,8 +31,9 @@ def test_every_cell_is_its_training(scale):
     table, shown = table1.render(frame_of(scale, table1)), set()
     for spec in specs_of(scale, table1):
         for probe in ("conv", "fc"):
-            check_cell(table, spec.method, f"{spec.dataset}_{probe}", mean_of(spec, f"{probe};"))
-            shown.add((spec.method, f"{spec.dataset}_{probe}"))
+            place = row_of(spec), f"{spec.dataset}_{probe}"
+            check_cell(table, *place, mean_of(spec, f"{probe};"))
+            shown.add(place)
     assert run_cells(table) == shown
 
 
@@ -39,6 +41,13 @@ def test_all_of_the_papers_methods_and_the_floor_are_trained_on_each_data_set():
     trained = {(spec.method, spec.dataset) for spec in specs_of("full", table1)}
     datasets = ("tiny_imagenet", "stl10", "cifar10", "cifar100")
     assert trained == {(m, d) for m in (*table1.METHODS, "random") for d in datasets}
+
+
+def test_every_network_has_its_floor_on_each_data_set():
+    specs = specs_of("full", table1)
+    networks = {(s.views, s.dataset) for s in specs if s.method != "random"}
+    assert {(s.views, s.dataset) for s in specs if s.method == "random"} == networks
+    assert {views for views, _ in networks} == {("rgb",), ("l", "ab"), ("rgb", "l", "ab")}
 
 
 def test_the_paper_fed_back_is_the_paper(tmp_path):
@@ -51,12 +60,18 @@ def test_columns_stand_as_in_the_paper():
     assert [(column.name, column.header) for column in columns] == COLUMNS
 
 
-def test_rows_stand_as_in_the_paper_and_the_floor_below():
+def test_rows_stand_as_in_the_paper_and_the_floors_below():
     rows = [row.labels for row in table1.render(NOTHING).rows]
     assert rows[0] == ("Fully supervised",)
     assert rows[4] == ("SplitBrain ‡",)
-    assert rows[-3:] == [("MetAug (only OUCL) ‡",), ("MetAug ‡",), ("Random (untrained)",)]
-    assert len(rows) == 20
+    assert rows[-5:] == [
+        ("MetAug (only OUCL) ‡",),
+        ("MetAug ‡",),
+        ("Untrained, RGB",),
+        ("Untrained, L + ab ‡",),
+        ("Untrained, RGB + L + ab ‡",),
+    ]
+    assert len(rows) == 22
 
 
 def test_quoted_numbers_are_those_without_an_interval():
@@ -80,7 +95,7 @@ def test_a_method_that_the_paper_does_not_know_joins():
     frame = frame_of("smoke", table1)
     mine = frame[frame["method"] == "simclr"].assign(method="mine", spec="0" * 12)
     table = table1.render(mine)
-    assert table.rows[-1].labels == ("mine",)
+    assert table.rows[len(table1.METHODS)].labels == ("mine",)
     assert run_cells(table) == {("mine", "digits_m_conv"), ("mine", "digits_m_fc")}
     asked = table1.trials(plan_of("smoke", methods=("simclr", "nnclr")).grid)
     assert [spec.method for spec in asked] == ["simclr", "nnclr"]

@@ -21,11 +21,17 @@ def test_every_cell_is_its_training():
     for row, delta in DELTAS.items():
         spec = grid.spec("metaug", "cifar10", delta=delta)
         check_cell(table, row, "without", mean_of(spec, "conv;"))
-        check_cell(table, row, "with", mean_of(spec, "conv;features=with_augmented"))
-        shown |= {(row, "without"), (row, "with")}
+        check_cell(table, row, "with", mean_of(spec, "projection;features=with_augmented"))
+        check_cell(table, row, "projection", mean_of(spec, "projection;"))
+        shown |= {(row, "without"), (row, "with"), (row, "projection")}
     for method in grid.wanted(("simclr", "dacl", "looc", "cmc_hard")):
         check_cell(table, method, "without", mean_of(grid.spec(method, "cifar10"), "conv;"))
         shown.add((method, "without"))
+    for views in (("rgb",), ("rgb", "l", "ab")):
+        row = "_".join(("random", *views))
+        floor = grid.spec("random", "cifar10", views=views)
+        check_cell(table, row, "without", mean_of(floor, "conv;"))
+        shown.add((row, "without"))
     assert run_cells(table) == shown
 
 
@@ -48,7 +54,7 @@ def test_a_smaller_scale_leaves_dashes(scale):
         plan_of(scale).grid.values("table5.delta", table5.DELTAS)
     )
     assert {round(DELTAS[row], 12) for row in run} == {round(delta, 12) for delta in wanted}
-    assert len(table.rows) == 12
+    assert len(table.rows) == 12 + 2
 
 
 def test_delta_is_written_as_a_power_of_ten():
@@ -60,5 +66,5 @@ def test_delta_is_written_as_a_power_of_ten():
 
 def test_how_augmented_features_join_is_said():
     notes = " ".join(table5.FOOTNOTES)
-    for matter in ("δ weighs the loss", "appended to the probed representation", "Table 1"):
+    for matter in ("δ weighs the loss", "appended to z", "appendix A.3", "a control", "Table 1"):
         assert matter in notes

@@ -31,8 +31,9 @@ def trials_of(mean: float, half_width: float) -> list[float]:
     """Values with this mean and this half-width of the 95 % t-interval (none: one value)."""
     if math.isnan(half_width):
         return [mean]
-    distance = half_width / stats.t.ppf(0.975, 1)  # for two values ± d the standard error is d
-    return [mean - distance, mean + distance]
+    # of three values −d, 0, +d around the mean the standard error is d / √3
+    distance = half_width / stats.t.ppf(0.975, 2) * math.sqrt(3)
+    return [mean - distance, mean, mean + distance]
 
 
 def published_as_results(artefact: str) -> pd.DataFrame:

@@ -1,3 +1,5 @@
+import math
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -6,11 +8,14 @@ from metaug.errors import UserError
 from metaug.reporting.aggregate import (
     COLUMNS,
     cell,
+    interval_of,
     load_frame,
     select,
     validate_frame,
+    values_of,
     write_frame,
 )
+from metaug.reporting.statistics import Interval
 
 FC = {"method": "cmc", "dataset": "cifar10", "probe": "fc", "metric": "top1"}
 LOSSES = list(np.random.default_rng(0).normal(size=200))  # all digits count
@@ -60,8 +65,18 @@ def test_select_gives_the_values_by_trial(frame):
 
 
 def test_cell_is_mean_interval_and_count(frame):
+    interval = interval_of(pd.Series([80.0, 81.0, 82.0]), ["a", "b", "a"])
+    assert interval == pytest.approx((81.0, 4.302653 / 3**0.5, 3), abs=1e-5)  # t_{.975, 2}, s = 1
+    assert interval.values == (80.0, 81.0, 82.0)
+    assert interval.specs == ("a", "b")
+
+
+def test_two_trials_have_no_interval_and_are_remembered(frame):
     interval = cell(frame, **FC, setting="")
-    assert interval == pytest.approx((81.5, 12.706205 * 0.5, 2), abs=1e-5)  # t_{.975, 1}, s/√n = ½
+    assert (interval.mean, interval.n) == (81.5, 2)
+    assert math.isnan(interval.half_width)
+    assert values_of(interval) == (82.0, 81.0)
+    assert values_of(Interval(81.5, 0.5, 2)) == ()
 
 
 def test_two_cells_are_never_pooled(frame):

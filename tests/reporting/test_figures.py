@@ -4,6 +4,7 @@ import pandas as pd
 import pytest
 from matplotlib.figure import Figure
 
+from metaug.reporting.aggregate import interval_of
 from metaug.reporting.figures import (
     NOTHING,
     Drawing,
@@ -47,6 +48,8 @@ def test_captions_say_scale_and_trials():
     assert caption.endswith("Means over n = 3 trials, 95 % t-intervals.")
     several = full_caption((), "full", [Interval(1, 0.1, 3), Interval(1, 0.1, 20)])
     assert several.endswith("Means over n = 3 to 20 trials, 95 % t-intervals.")
+    two = full_caption((), "full", [Interval(1, NAN, 2)])
+    assert two.endswith("Means over n = 2 trials; small dots are single trials, of two.")
     assert full_caption((), "full", [Interval(1, NAN, 1)]).endswith("Means over n = 1 trial.")
     assert full_caption(("One.",), "", [NOTHING]) == "One. Nothing has been run."
 
@@ -69,7 +72,18 @@ def test_a_curve_leaves_out_what_was_not_run(axes):
 def test_error_bars_are_the_half_widths(axes):
     curve(axes, {1: Interval(10, 0.5, 3), 2: Interval(20, NAN, 1)}, STYLE, "ours")
     (bars,) = axes.containers[0].lines[2]
-    assert [segment[:, 1].tolist() for segment in bars.get_segments()] == [[9.5, 10.5], [20, 20]]
+    assert [segment[..., 1].tolist() for segment in bars.get_segments() if len(segment)] == [
+        [9.5, 10.5]
+    ]
+
+
+def test_two_trials_are_dots_and_have_no_bar(axes):
+    curve(axes, {1: interval_of(pd.Series([10.0, 12.0]), ())}, STYLE, "ours")
+    (bars,) = axes.containers[0].lines[2]
+    assert not any(len(segment) for segment in bars.get_segments())
+    dots = [line.get_xydata().tolist() for line in axes.lines if line.get_marker() == "."]
+    assert dots == [[[1, 10], [1, 12]]]
+    assert axes.get_legend_handles_labels()[1] == ["ours"]
 
 
 def test_a_level_has_a_band_as_high_as_its_interval(axes):

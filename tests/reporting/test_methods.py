@@ -22,13 +22,13 @@ def test_docs_are_the_generated_ones() -> None:
         ("random", set()),
         ("simclr", {"nt_xent_loss"}),
         ("simclr_hard", {"hard_negative_loss"}),
-        ("cmc", {"cmc_loss"}),
-        ("cmc_debiased", {"debiased_cmc_loss"}),
+        ("cmc", {"contrastive_loss"}),
+        ("cmc_debiased", {"debiased_logit_loss"}),
         ("swav_hard", {"swav_loss", "hard_negative_loss"}),
         ("dim", {"dim_jsd_loss", "dim_infonce_loss", "prior_losses"}),
         ("bigan", {"bigan_losses"}),
         ("metaug_nnclr", {"oucl_loss", "margin_regularization"}),
-        ("metaug_oucl", set()),  # that of its hyper-parameter `loss`
+        ("metaug_oucl", {"contrastive_loss", "pooled_loss"}),  # its hyper-parameter `loss` chooses
     ],
 )
 def test_losses_are_those_that_a_step_uses(method: str, losses: set[str]) -> None:

@@ -11,7 +11,7 @@ import pytest
 
 from metaug.method import registered_methods
 from metaug.paper.published import published_value
-from metaug.reporting.aggregate import cell
+from metaug.reporting.aggregate import cell, interval_of
 from metaug.reporting.names import METHOD_NAMES, dataset_name, method_name
 from metaug.reporting.statistics import Interval
 from metaug.reporting.tables import (
@@ -106,19 +106,19 @@ PAPER_CELLS = {
     ("supervised", "cifar10_fc"): "75.39 (n = 1) 75.39† (+0.00)",
     ("bigan", "tiny_imagenet_conv"): "24.38 (n = 1) 24.38† (+0.00)",
     ("splitbrain", "stl10_fc"): "63.05 (n = 1) 63.05† (+0.00)",
-    ("swav", "stl10_conv"): "70.32 ± 0.40 (n = 2) 70.32 ± 0.4 (+0.00)",
-    ("simclr", "tiny_imagenet_fc"): "39.83 ± 0.10 (n = 2) 39.83 ± 0.1 (+0.00)",
+    ("swav", "stl10_conv"): "70.32 ± 0.40 (n = 3) 70.32 ± 0.4 (+0.00)",
+    ("simclr", "tiny_imagenet_fc"): "39.83 ± 0.10 (n = 3) 39.83 ± 0.1 (+0.00)",
     ("cmc", "stl10_fc"): "85.06 (n = 1) 85.06† (+0.00)",
-    ("cmc", "cifar100_fc"): "56.72 ± 0.30 (n = 2) 56.72 ± 0.3 (+0.00)",
-    ("moco", "cifar10_conv"): "76.37 ± 0.30 (n = 2) 76.37 ± 0.3 (+0.00)",
-    ("byol", "cifar100_conv"): "53.64 ± 0.20 (n = 2) 53.64 ± 0.2 (+0.00)",
-    ("barlow_twins", "cifar10_fc"): "78.49 ± 0.20 (n = 2) 78.49 ± 0.2 (+0.00)",
-    ("looc", "cifar10_fc"): "82.05 ± 0.20 (n = 2) 82.05 ± 0.2 (+0.00)",
-    ("simclr_hard", "cifar10_fc"): "82.76 ± 0.10 (n = 2) 82.76 ± 0.1 (+0.00)",
-    ("cmc_hard", "cifar100_conv"): "58.97 ± 0.30 (n = 2) 58.97 ± 0.3 (+0.00)",
-    ("metaug_oucl", "stl10_fc"): "84.72 ± 0.30 (n = 2) 84.72 ± 0.3 (+0.00)",
-    ("metaug", "cifar10_conv"): "87.87 ± 0.20 (n = 2) 87.87 ± 0.2 (+0.00)",
-    ("metaug", "cifar100_fc"): "61.06 ± 0.20 (n = 2) 61.06 ± 0.2 (+0.00)",
+    ("cmc", "cifar100_fc"): "56.72 ± 0.30 (n = 3) 56.72 ± 0.3 (+0.00)",
+    ("moco", "cifar10_conv"): "76.37 ± 0.30 (n = 3) 76.37 ± 0.3 (+0.00)",
+    ("byol", "cifar100_conv"): "53.64 ± 0.20 (n = 3) 53.64 ± 0.2 (+0.00)",
+    ("barlow_twins", "cifar10_fc"): "78.49 ± 0.20 (n = 3) 78.49 ± 0.2 (+0.00)",
+    ("looc", "cifar10_fc"): "82.05 ± 0.20 (n = 3) 82.05 ± 0.2 (+0.00)",
+    ("simclr_hard", "cifar10_fc"): "82.76 ± 0.10 (n = 3) 82.76 ± 0.1 (+0.00)",
+    ("cmc_hard", "cifar100_conv"): "58.97 ± 0.30 (n = 3) 58.97 ± 0.3 (+0.00)",
+    ("metaug_oucl", "stl10_fc"): "84.72 ± 0.30 (n = 3) 84.72 ± 0.3 (+0.00)",
+    ("metaug", "cifar10_conv"): "87.87 ± 0.20 (n = 3) 87.87 ± 0.2 (+0.00)",
+    ("metaug", "cifar100_fc"): "61.06 ± 0.20 (n = 3) 61.06 ± 0.2 (+0.00)",
 }
 
 
@@ -139,10 +139,10 @@ def test_metaug_is_best_everywhere_in_the_paper(paper):
         assert paper.best(column) == paper.published_best(column) == {"metaug"}
 
 
-FIELDS = ("mean", "ci95", "n", "published", "published_ci95", "quoted", "difference")
+FIELDS = ("mean", "ci95", "n", "values", "published", "published_ci95", "quoted", "difference")
 
 
-def test_csv_has_seven_fields_a_column(files):
+def test_csv_has_eight_fields_a_column(files):
     with files.with_suffix(".csv").open() as file:
         records = list(csv.DictReader(file))
     assert [record["method"] for record in records][:2] == ["supervised", "bigan"]
@@ -153,7 +153,9 @@ def test_csv_has_seven_fields_a_column(files):
     metaug = records[-1]
     assert float(metaug["cifar10_conv_mean"]) == pytest.approx(87.87)
     assert float(metaug["cifar10_conv_ci95"]) == pytest.approx(0.2)
-    assert (metaug["cifar10_conv_n"], metaug["cifar10_conv_published"]) == ("2", "87.87")
+    assert (metaug["cifar10_conv_n"], metaug["cifar10_conv_published"]) == ("3", "87.87")
+    values = [float(value) for value in metaug["cifar10_conv_values"].split(";")]
+    assert sum(values) / len(values) == pytest.approx(87.87)
     assert (metaug["cifar10_conv_published_ci95"], metaug["cifar10_conv_quoted"]) == (
         "0.2",
         "false",
@@ -167,7 +169,7 @@ def test_csv_leaves_empty_what_there_is_not(tmp_path):
     write_csv(small({("cmc", "a"): ours(80.5, n=1)}, rows=["cmc"]), tmp_path / "t.csv")
     header, row = (tmp_path / "t.csv").read_text().splitlines()
     assert header == ",".join(["method", *(f"{c}_{field}" for c in "ab" for field in FIELDS)])
-    assert row == "cmc,80.5,,1,,,,,,,0,,,,"
+    assert row == "cmc,80.5,,1,,,,,,,,0,,,,,"
 
 
 def test_csv_has_the_papers_interval_mark_and_distance(tmp_path):
@@ -177,7 +179,7 @@ def test_csv_has_the_papers_interval_mark_and_distance(tmp_path):
     }
     write_csv(small(cells, rows=["cmc"]), tmp_path / "t.csv")
     row = (tmp_path / "t.csv").read_text().splitlines()[1]
-    assert row == "cmc,80.0,1.0,3,81.25,0.2,false,-1.25,,,0,64.0,,true,"
+    assert row == "cmc,80.0,1.0,3,,81.25,0.2,false,-1.25,,,0,,64.0,,true,"
 
 
 def test_markdown_is_a_github_table(files):
@@ -190,7 +192,7 @@ def test_markdown_is_a_github_table(files):
     metaug = rows[-1].split(" | ")
     assert metaug[0] == "| MetAug ‡"
     assert metaug[5] == (
-        "**87.87** ± 0.20 <sub>n = 2</sub> <sub><ins>87.87</ins> ± 0.2 (+0.00)</sub>"
+        "**87.87** ± 0.20 <sub>n = 3</sub> <sub><ins>87.87</ins> ± 0.2 (+0.00)</sub>"
     )
 
 
@@ -199,7 +201,7 @@ def test_latex_groups_columns_and_marks_the_best(files):
     assert r"\multicolumn{6}{c}{Tiny ImageNet}" in text
     assert r"\cmidrule(lr){2-7}" in text and r"\cmidrule(lr){20-25}" in text
     assert (
-        r"\textbf{87.87} &{\scriptsize$\pm$0.20}{\tiny\,n=2} &{\scriptsize\underline{87.87}" in text
+        r"\textbf{87.87} &{\scriptsize$\pm$0.20}{\tiny\,n=3} &{\scriptsize\underline{87.87}" in text
     )
     assert r"CMC $^\ddagger$ + Hard" in text
     assert text.count(r"\textbf{") == 8
@@ -266,6 +268,32 @@ def test_n_is_in_each_cell_when_it_differs():
     cells = html_cells(html_table(table))
     assert cells["cmc", "a"] == "80.00 ± 1.00 (n = 3)"
     assert cells["simclr", "b"] == "81.00 ± 1.00 (n = 2)"
+
+
+def trials(*values: float) -> Cell:
+    """The cell of a frame with these trials."""
+    return Cell(interval_of(pd.Series(values, dtype=float), ["0" * 12]))
+
+
+def test_one_or_two_trials_are_shown_themselves(tmp_path):
+    cells = {
+        ("simclr", "a"): trials(54.2, 55.1),
+        ("cmc", "a"): trials(53.0),
+        ("simclr", "b"): trials(50.0, 51.0, 52.0),
+    }
+    table = small(cells, digits=1)
+    shown = html_cells(html_table(table))
+    assert shown["simclr", "a"] == "54.2, 55.1 (n = 2)"
+    assert shown["cmc", "a"] == "53.0 (n = 1)"
+    assert shown["simclr", "b"] == "51.0 ± 2.5 (n = 3)"
+    assert table.best(table.columns[0]) == {"simclr"}
+    write_table(table, tmp_path / "t")
+    assert "| **54.2, 55.1** <sub>n = 2</sub> |" in (tmp_path / "t.md").read_text()
+    assert r"\textbf{54.2, 55.1} &{\tiny\,n=2}" in (tmp_path / "t.tex").read_text()
+    record = pd.read_csv(tmp_path / "t.csv").set_index("method").loc["simclr"]
+    assert (record["a_mean"], record["a_n"]) == (pytest.approx(54.65), 2)
+    assert (record["a_values"], record["b_values"]) == ("54.2;55.1", "50.0;51.0;52.0")
+    assert pd.isna(record["a_ci95"])
 
 
 def test_cells_not_run_are_dashes_beside_the_published_value(tmp_path):

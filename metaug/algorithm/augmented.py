@@ -1,6 +1,7 @@
-"""The margin regularisation R_sigma of MetAug, with every reading of paper and release."""
+"""What the objective has of augmented features, in every reading of paper and release: the loss
+L_aug and the margin regularisation R_sigma, as pure functions of scores."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import torch
 from torch import Tensor
@@ -8,6 +9,30 @@ from torch import Tensor
 from metaug.algorithm.hyper import MetAugHyper
 from metaug.algorithm.pairs import Pair, PairScores, augmented
 from metaug.losses import margin_regularization, margins, similarity
+
+
+def augmented_loss(
+    scores: Mapping[str, PairScores],
+    directions: list[Pair],
+    hyper: MetAugHyper,
+    pair_loss: Callable[[PairScores, list[Pair]], Tensor],
+) -> Tensor:
+    """L_aug: one loss over original and augmented pairs, or the release's sum of four; a scalar.
+
+    Args:
+        scores: by call: `original`; each view, replaced by its augmented feature; `all` replaced.
+        directions: all pairs of an anchor and a target view.
+        hyper: its `augmented_loss` says which.
+        pair_loss: the loss over given pairs of a call.
+    """
+    replaced = [(augmented(a), t) for a, t in directions]
+    if hyper.augmented_loss == "pooled":
+        return pair_loss(scores["original"], directions + replaced)
+    loss = pair_loss(scores["all"], replaced)
+    for view in dict.fromkeys(a for a, _ in directions):
+        pairs = [(augmented(a) if a == view else a, t) for a, t in directions]
+        loss = loss + pair_loss(scores[view], pairs)
+    return loss
 
 
 def regularization(

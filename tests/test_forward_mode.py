@@ -1,0 +1,73 @@
+"""Forward-mode products against the naive ones."""
+
+import pytest
+import torch
+from torch import nn
+from torch.func import functional_call
+
+from metaug.forward_mode import jvp
+
+
+@pytest.fixture(params=["1d", "2d", "channels_last", "input_without_tangent"])
+def network(request):
+    """Layers with batch norm in train mode without running statistics, their input, and random
+    weights, float64."""
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        if request.param == "1d":
+            layers, x = [nn.Linear(5, 6), nn.BatchNorm1d(6), nn.Linear(6, 3)], torch.randn(9, 5)
+        else:
+            layers = [nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.ReLU(), nn.Conv2d(4, 2, 3)]
+            x = torch.randn(4, 3, 8, 8)
+        if request.param == "input_without_tangent":
+            layers.pop(0)
+            x = torch.randn(4, 4, 8, 8)
+        module = nn.Sequential(*layers).double()
+        for p in module.parameters():
+            nn.init.normal_(p)
+        x = x.double()
+    for layer in module:
+        if isinstance(layer, nn.modules.batchnorm._BatchNorm):
+            layer.track_running_stats = False
+    if request.param == "channels_last":
+        module, x = (
+            module.to(memory_format=torch.channels_last),
+            x.to(memory_format=torch.channels_last),
+        )
+    return module, x
+
+
+def test_the_product_is_the_slope_along_the_direction(network):
+    module, x = network
+    parameters = dict(module.named_parameters())
+    generator = torch.Generator().manual_seed(1)
+    direction = [
+        torch.randn(p.shape, generator=generator, dtype=p.dtype) for p in parameters.values()
+    ]
+
+    def function(values):
+        return (functional_call(module, dict(values), (x,)),)
+
+    (tangent,) = jvp(function, parameters, direction)
+    outer = torch.randn(tangent.shape, generator=generator, dtype=tangent.dtype)
+    gradient = torch.autograd.grad((function(parameters)[0] * outer).sum(), parameters.values())
+    expected = sum((g * v).sum() for g, v in zip(gradient, direction, strict=True))
+    torch.testing.assert_close((tangent * outer).sum(), expected, rtol=1e-11, atol=1e-11)
+    assert not tangent.requires_grad
+
+
+def test_running_statistics_stay_and_eval_mode_uses_them():
+    module = nn.BatchNorm1d(3).double()
+    module(torch.randn(8, 3, generator=torch.Generator().manual_seed(0), dtype=torch.float64))
+    module.eval()
+    before = module.running_mean.clone()
+    parameters = dict(module.named_parameters())
+    x = torch.ones(2, 3, dtype=torch.float64)
+    (tangent,) = jvp(
+        lambda values: (functional_call(module, dict(values), (x,)),),
+        parameters,
+        [torch.ones(3, dtype=torch.float64), torch.zeros(3, dtype=torch.float64)],
+    )
+    expected = (x - module.running_mean) / (module.running_var + module.eps).sqrt()
+    torch.testing.assert_close(tangent, expected)
+    assert torch.equal(module.running_mean, before)
