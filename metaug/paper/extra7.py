@@ -7,9 +7,9 @@ from metaug.paper.cells import Value, dataset_of, difference, rows_of, scale_of,
 from metaug.paper.floors import floor_cells, floor_row, views_of_all, with_floors
 from metaug.paper.table1 import METHODS, PROBES
 from metaug.paper.variants import OWN_QUESTION
-from metaug.reporting.aggregate import cell
+from metaug.reporting.aggregate import CellInterval, cell
 from metaug.reporting.names import NOT_RANKED, dataset_name
-from metaug.reporting.statistics import NAN, Interval
+from metaug.reporting.statistics import NAN
 from metaug.reporting.tables import Cell, Column, Table, method_row
 from metaug.spec import TrialSpec
 
@@ -76,14 +76,18 @@ def render(frame: pd.DataFrame) -> Table:
             cells[method, f"{probe}_difference"] = Cell(change)
         for name in AUGMENTATIONS:
             column = f"{probe}_{name}"
-            means = {
-                method: cells[method, column].ours.mean
-                for method in settings
+            measured = {
+                method: cell(rows, method=method, probe=probe, setting=both[name])
+                for method, both in settings.items()
                 if method not in NOT_RANKED
             }
-            ranks = pd.Series(means, dtype=float).rank(ascending=False, method="min")
-            for method, rank in ranks.items():
-                cells[str(method), f"{column}_rank"] = Cell(Interval(float(rank), NAN, 0))
+            means = pd.Series(
+                {method: found.mean for method, found in measured.items()}, dtype=float
+            )
+            for method, rank in means.rank(ascending=False, method="min").items():
+                place = CellInterval(float(rank), NAN, measured[str(method)].n)
+                place.specs = measured[str(method)].specs
+                cells[str(method), f"{column}_rank"] = Cell(place)
     return Table(
         title="Extra 7",
         caption="The rows of Table 1 under SimCLR's augmentation: top-1 accuracy (per cent) of "
