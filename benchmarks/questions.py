@@ -56,7 +56,42 @@ SMOKE = {
     },
 }
 
+SHORT = LITE["width .125, 12 epochs"]
+"""What `lite` has become: the choices below are made under it."""
+
+OPTIMIZERS = {
+    "Adam 1e-3": {"optimizer": "adam", "learning_rate": 1e-3, "weight_decay": 0.0},
+    "SGD .03": {"optimizer": "sgd", "learning_rate": 0.03, "momentum": 0.9, "weight_decay": 1e-4},
+}
+QUEUE = {"queue_size": 2048, "queue_start": 0.05, "frozen_epochs": 1}
+
 QUESTIONS = {
+    "optimizer": Question(
+        "lite",
+        "cifar10",
+        # first those that had been chosen by test accuracy
+        tuple(dict.fromkeys(("simsiam", "infomin", "swav", *SELF_SUPERVISED, "cpc_v2", "nnclr"))),
+        1,
+        {name: {"*": SHORT | changes} for name, changes in OPTIMIZERS.items()},
+    ),
+    "handicaps": Question(
+        "lite",
+        "cifar10",
+        ("moco", "looc", "swav", "cmc_debiased", "infomin"),
+        1,
+        {
+            "bn_splits 1": {m: SHORT | {"bn_splits": 1} for m in ("moco", "looc")},
+            "bn_splits 8": {m: SHORT | {"bn_splits": 8} for m in ("moco", "looc")},
+            "temperature .07": {"cmc_debiased": SHORT | {"temperature": 0.07}},
+            "temperature .2": {"cmc_debiased": SHORT | {"temperature": 0.2}},
+            "no queue": {"swav": SHORT | {"queue_size": 0, "frozen_epochs": 0}},
+            "queue": {"swav": SHORT | QUEUE},
+            "bn_splits 4": {m: SHORT | {"bn_splits": 4} for m in ("moco", "looc")},
+            "temperature .5": {"cmc_debiased": SHORT | {"temperature": 0.5}},
+            "InfoMin, bn_splits 1": {"infomin": SHORT | {"bn_splits": 1}},
+            "InfoMin, bn_splits 8": {"infomin": SHORT | {"bn_splits": 8}},
+        },
+    ),
     "smoke": Question(
         "smoke",
         "digits_m",
