@@ -1,7 +1,9 @@
-"""Ask for what is behind a number, what a plan costs, and the repository's generated files.
+"""Ask for what is behind a number, what a plan costs, whether prepared data are whole, and for the
+repository's generated files.
 
 python -m metaug show table1:metaug:cifar10_conv --scale lite
 python -m metaug plan --scale full
+python -m metaug verify
 python -m metaug config > config/config.yaml
 """
 
@@ -14,6 +16,7 @@ from typing import Any
 import yaml
 
 from metaug.config import Config, default_config
+from metaug.data.arrays import MANIFEST, verify
 from metaug.errors import UserError
 from metaug.estimate import print_plan
 from metaug.plan import Plan, load_plan
@@ -32,6 +35,8 @@ def main() -> None:
                 print(show(_plan(arguments), arguments.cell))
             case "plan":
                 print_plan(_plan(arguments))
+            case "verify":
+                _verify(arguments.folders)
             case "config":
                 print(default_config(), end="")
             case "schema":
@@ -62,10 +67,22 @@ def _parser() -> argparse.ArgumentParser:
         command.add_argument(
             "--config", nargs="+", default=[], metavar="KEY=VALUE", help="as for Snakemake"
         )
+    verified = commands.add_parser("verify", help="compare prepared data with their SHA-256 sums")
+    verified.add_argument("folders", nargs="*", type=Path, help="default: all folders in data/")
     commands.add_parser("config", help="print the default config/config.yaml")
     commands.add_parser("schema", help="print the JSON schema of the config")
     commands.add_parser("methods", help="print docs/methods.md")
     return parser
+
+
+def _verify(folders: list[Path]) -> None:
+    """Read every prepared array; the first that is not as it was written is an error."""
+    folders = folders or sorted(path.parent for path in Path("data").glob(f"*/{MANIFEST}"))
+    if not folders:
+        raise UserError("no prepared data in data/: name a folder, or run in that of the Snakefile")
+    for folder in folders:
+        verify(folder)
+        print(f"{folder}: every file is as it was written")
 
 
 def _plan(arguments: argparse.Namespace) -> Plan:

@@ -11,6 +11,7 @@ import pandas as pd
 import pytest
 
 from metaug import __main__ as cli
+from metaug.data.prepare import prepare
 from metaug.errors import UserError
 from metaug.estimate import Clock, Speed, cells_of, costs_of, hours_of
 from metaug.plan import Plan, load_plan
@@ -297,3 +298,32 @@ def test_a_step_is_timed_and_an_untrained_method_takes_none(plan):
     assert speeds["simclr"].step_seconds > 0
     assert speeds["random"].step_seconds == 0
     assert speeds["simclr"].readouts == ("conv", "fc6", "fc")
+
+
+def test_verify_reads_all_prepared_data_and_names_what_was_changed(project, monkeypatch, capsys):
+    for size in (8, 32):
+        prepare("digits_m", size, Path(f"data/digits_m-{size}"), None)
+    capsys.readouterr()
+    monkeypatch.setattr(sys, "argv", ["metaug", "verify"])
+    cli.main()
+    assert capsys.readouterr().out == (
+        "data/digits_m-32: every file is as it was written\n"
+        "data/digits_m-8: every file is as it was written\n"
+    )
+    monkeypatch.setattr(sys, "argv", ["metaug", "verify", "data/digits_m-8"])
+    with Path("data/digits_m-8/test.npy").open("r+b") as file:
+        file.seek(1000)
+        file.write(bytes(100))
+    with pytest.raises(SystemExit) as stopped:
+        cli.main()
+    assert stopped.value.code == 2
+    message = capsys.readouterr().err
+    assert message.startswith("error: data/digits_m-8/test.npy does not have the SHA-256")
+    assert message.count("\n") == 1
+
+
+def test_verify_says_where_nothing_is_prepared(project, monkeypatch, capsys):
+    monkeypatch.setattr(sys, "argv", ["metaug", "verify"])
+    with pytest.raises(SystemExit):
+        cli.main()
+    assert capsys.readouterr().err.startswith("error: no prepared data in data/")

@@ -16,6 +16,10 @@ from metaug.errors import UserError
 from metaug.files import atomic_write_text, exclusive
 
 MANIFEST = "manifest.json"
+KEPT = ".manifest.json"
+"""A copy of the manifest. Snakemake deletes the manifest before it prepares a data set again; if
+the data are not there then, the prepared arrays are still good."""
+
 CHECKED = "checked.json"
 """The sizes and times that the files had when they were last compared with the manifest."""
 
@@ -113,9 +117,13 @@ def remember_checked(folder: Path, files: dict[str, Any]) -> None:
 
 
 def recorded_origin(folder: Path | str) -> Origin | None:
-    """What a folder was prepared from; None if it is not prepared."""
+    """What a folder was prepared from; None if it is not prepared.
+
+    A folder whose manifest was deleted and is still kept counts as prepared.
+    """
+    folder = Path(folder)
     try:
-        manifest = _read_manifest(Path(folder))
+        manifest = _read_manifest(folder, MANIFEST if (folder / MANIFEST).exists() else KEPT)
     except UserError:
         return None
     source, _, place = str(manifest.get("origin", "")).partition(" ")
@@ -231,8 +239,8 @@ def balanced_subset(labels: np.ndarray, count: int, generator: torch.Generator) 
     return np.sort(np.concatenate(drawn)).astype(np.int64)
 
 
-def _read_manifest(folder: Path) -> dict[str, Any]:
-    path = folder / MANIFEST
+def _read_manifest(folder: Path, name: str = MANIFEST) -> dict[str, Any]:
+    path = folder / name
     if not path.is_file():
         raise UserError(
             f"{folder} holds no prepared data set (it has no {MANIFEST}): run its preparation again"

@@ -79,7 +79,7 @@ def _classes(
     top = folder / split
     above = {_identity(parent.stat()) for parent in (folder, top)}
     if loose:
-        return {"": sorted(_walk(top, above, skipped))}
+        return {"": sorted(_walk(top / "images", above, skipped))}
     classes: dict[str, list[_File]] = {}
     with os.scandir(top) as entries:
         for entry in sorted(entries, key=lambda entry: entry.name):

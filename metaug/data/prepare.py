@@ -17,6 +17,7 @@ from tqdm import tqdm
 
 from metaug.data.arrays import (
     CHECKED,
+    KEPT,
     MANIFEST,
     UNAVAILABLE,
     open_prepared,
@@ -30,7 +31,7 @@ from metaug.data.origin import Origin, shown
 from metaug.data.raw import Located, RawDataset, RawImage, RawSplit, from_arrays
 from metaug.data.sources import locate
 from metaug.errors import UserError
-from metaug.files import atomic_path, atomic_write_text, exclusive
+from metaug.files import atomic_path, atomic_write_bytes, atomic_write_text, exclusive
 
 _BLOCK = 256  # encoded images that the decoding threads are given at a time
 
@@ -99,6 +100,8 @@ def prepare(
     root = None if data_root is None else Path(data_root)
     _locate(dataset, folder, root, sources)  # before anything is made
     with exclusive(folder.parent / f".{folder.name}.lock", wait=True), pillow_without_warnings():
+        if (folder / KEPT).exists() and not (folder / MANIFEST).exists():
+            atomic_write_bytes(folder / MANIFEST, (folder / KEPT).read_bytes())
         located = _locate(dataset, folder, root, sources)
         if _is_prepared(folder, dataset, image_size, located):
             print(f"{folder} is prepared already, from {recorded_origin(folder)}", flush=True)
@@ -184,7 +187,9 @@ def _write(folder: Path, dataset: str, image_size: int, raw: RawDataset, workers
         "files": files,
     }
     remember_checked(folder, files)
-    atomic_write_text(folder / MANIFEST, json.dumps(manifest, indent=1, ensure_ascii=False) + "\n")
+    text = json.dumps(manifest, indent=1, ensure_ascii=False) + "\n"
+    for file in (KEPT, MANIFEST):
+        atomic_write_text(folder / file, text)
     converted = "".join(f", {count:,} {what}" for what, count in sorted(done.items()))
     print(
         f"{folder}: {counts['train']:,} training and {counts['test']:,} test images of "
@@ -209,7 +214,7 @@ def _clear(folder: Path) -> None:
     """From here on the folder is unprepared; remove also what a killed preparation left."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        for old in (MANIFEST, CHECKED):
+        for old in (MANIFEST, KEPT, CHECKED):
             (folder / old).unlink(missing_ok=True)
         for leftover in folder.glob(".*.tmp"):
             leftover.unlink()

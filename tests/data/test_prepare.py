@@ -16,10 +16,10 @@ import torch
 from PIL import Image
 
 import metaug.data.prepare
-from metaug.data.arrays import open_prepared, verify
+from metaug.data.arrays import open_prepared, require_origin, verify
 from metaug.data.datasets import DATASETS
 from metaug.data.digits_m import make_digits_m
-from metaug.data.prepare import prepare
+from metaug.data.prepare import expected_origin, prepare
 from metaug.data.sources import find
 from metaug.errors import UserError
 
@@ -151,7 +151,8 @@ def test_preparing_twice_gives_the_same_files(tmp_path):
         shutil.move(tmp_path / "out", tmp_path / f"out{len(digests)}")
     assert digests[0] == digests[1]
     assert set(digests[0]) == {
-        *("train.npy", "test.npy", "train_labels.npy", "test_labels.npy", "manifest.json"),
+        *("train.npy", "test.npy", "train_labels.npy", "test_labels.npy"),
+        *("manifest.json", ".manifest.json"),
     }
     verify(tmp_path / "out2")
 
@@ -270,6 +271,194 @@ def test_a_file_system_that_takes_no_more_gives_one_line(tmp_path):
 
     assert in_a_process_of_its_own(prepare_within_10_kb) == 17
     assert list(out.iterdir()) == []
+
+
+# What it was made from
+
+
+def manifest_of(folder):
+    return json.loads((folder / "manifest.json").read_text())
+
+
+def write_both(root, labels, value=0):
+    files = [encoded(np.full((8, 8, 3), value + index, np.uint8)) for index in range(len(labels))]
+    for split in ("train", "test"):
+        write_parquet(root / f"cifar10/{split}.parquet", files, labels)
+
+
+def test_another_place_is_prepared_and_the_same_again_is_not(tmp_path, capsys):
+    write_both(tmp_path / "a", [0, 1])
+    write_both(tmp_path / "b", [0, 1, 1])
+    out = tmp_path / "out"
+    for root, count in (("a", 2), ("b", 3), ("a", 2)):
+        prepare("cifar10", 8, out, tmp_path / root)
+        assert manifest_of(out)["origin"] == f"parquet {tmp_path / root}/cifar10"
+        assert len(open_prepared(out).train.images) == count
+    before = (out / "train.npy").stat().st_mtime_ns
+    capsys.readouterr()
+    prepare("cifar10", 8, out, tmp_path / "a")
+    assert (out / "train.npy").stat().st_mtime_ns == before
+    assert capsys.readouterr().out == (
+        f"{out} is prepared already, from parquet {tmp_path}/a/cifar10\n"
+    )
+
+
+def test_a_path_that_means_the_same_place_is_the_same_place(tmp_path, monkeypatch):
+    write_both(tmp_path / "a", [0, 1])
+    (tmp_path / "link").symlink_to(tmp_path / "a")
+    monkeypatch.chdir(tmp_path)
+    roots = ("a", "./a", "b/../a", tmp_path / "a", "link")
+    (tmp_path / "b").mkdir()
+    keys = {expected_origin("cifar10", Path("out"), Path(root), ["parquet"]) for root in roots}
+    assert len(keys) == 1
+
+
+def test_the_same_images_from_another_place_keep_the_digest(tmp_path):
+    write_both(tmp_path / "a", [0, 1])
+    prepare("cifar10", 8, tmp_path / "out", tmp_path / "a")
+    digest = open_prepared(tmp_path / "out").digest
+    shutil.copytree(tmp_path / "a", tmp_path / "b")
+    prepare("cifar10", 8, tmp_path / "out", tmp_path / "b")
+    assert open_prepared(tmp_path / "out").digest == digest
+    assert manifest_of(tmp_path / "out")["origin"] == f"parquet {tmp_path}/b/cifar10"
+
+
+def test_changed_files_and_other_sources_are_prepared_again(tmp_path):
+    write_both(tmp_path, [0, 1])
+    prepare("cifar10", 8, tmp_path / "out", tmp_path)
+    write_both(tmp_path, [0, 1], value=100)
+    prepare("cifar10", 8, tmp_path / "out", tmp_path)
+    assert open_prepared(tmp_path / "out").train.images[0, 0, 0, 0] == 100
+    write_folder(tmp_path, [encoded(image) for image in pictures(4)])
+    prepare("cifar10", 8, tmp_path / "out", tmp_path, ["folder"])
+    assert len(open_prepared(tmp_path / "out").train.images) == 4
+
+
+def test_a_folder_for_another_size_is_prepared_again(tmp_path):
+    write_both(tmp_path, [0, 1])
+    for size in (8, 4):
+        prepare("cifar10", size, tmp_path / "out", tmp_path)
+        assert open_prepared(tmp_path / "out").train.images.shape == (2, size, size, 3)
+
+
+def test_prepared_arrays_alone_are_enough_where_no_data_root_is_set(tmp_path, capsys):
+    write_both(tmp_path / "a", [0, 1])
+    out = tmp_path / "out"
+    prepare("cifar10", 8, out, tmp_path / "a")
+    expected = expected_origin("cifar10", out, tmp_path / "a", ["parquet"])
+    shutil.rmtree(tmp_path / "a")
+    capsys.readouterr()
+    assert expected_origin("cifar10", out, None, ["parquet", "folder"]) == expected
+    assert capsys.readouterr().err == (
+        f"data_root is not set: {out}, prepared from parquet {tmp_path}/a/cifar10, is used as it "
+        "is\n"
+    )
+    prepare("cifar10", 8, out, None)
+    assert len(open_prepared(out).train.images) == 2
+    require_origin(out, expected)
+
+
+def test_prepared_arrays_of_a_source_that_is_not_wanted_are_not_enough(tmp_path):
+    write_both(tmp_path / "a", [0, 1])
+    prepare("cifar10", 8, tmp_path / "out", tmp_path / "a", ["parquet"])
+    message = error_of(prepare, "cifar10", 8, tmp_path / "out", None, ["folder"])
+    assert "folder: data_root is not set" in message
+
+
+def test_damaged_arrays_are_not_enough(tmp_path):
+    write_both(tmp_path / "a", [0, 1])
+    out = tmp_path / "out"
+    prepare("cifar10", 8, out, tmp_path / "a")
+    size = (out / "train.npy").stat().st_size
+    (out / "train.npy").write_bytes(bytes(size))
+    assert "data_root is not set" in error_of(prepare, "cifar10", 8, out, None, ["parquet"])
+    prepare("cifar10", 8, out, tmp_path / "a")
+    verify(out)
+
+
+@pytest.mark.parametrize("sources", [["parquet"], ["parquet", "torchvision"]])
+@pytest.mark.parametrize("missing", ["nowhere", "empty"])
+def test_missing_data_name_both_places_and_leave_what_is_prepared(tmp_path, sources, missing):
+    write_both(tmp_path / "a", [0, 1])
+    (tmp_path / "empty").mkdir()
+    out, root = tmp_path / "out", tmp_path / missing
+    prepare("cifar10", 8, out, tmp_path / "a")
+    message = error_of(prepare, "cifar10", 8, out, root, sources)
+    assert str(root) in message
+    assert f"{out} was prepared from parquet {tmp_path}/a/cifar10: to go on with it" in message
+    assert len(open_prepared(out).train.images) == 2
+    key = expected_origin("cifar10", out, root, sources)
+    assert error_of(require_origin, out, key) == message
+
+
+def test_a_manifest_that_snakemake_deleted_is_not_lost_while_the_data_are_away(tmp_path):
+    write_both(tmp_path / "a", [0, 1])
+    out = tmp_path / "out"
+    prepare("cifar10", 8, out, tmp_path / "a")
+    written = (out / "train.npy").stat().st_mtime_ns
+    (out / "manifest.json").unlink()
+    assert "was prepared from" in error_of(prepare, "cifar10", 8, out, tmp_path / "nowhere")
+    (out / "manifest.json").unlink(missing_ok=True)
+    prepare("cifar10", 8, out, None)
+    assert (out / "train.npy").stat().st_mtime_ns == written
+    open_prepared(out)
+
+
+def test_arrays_of_another_origin_are_refused_with_what_to_do(tmp_path):
+    for root in ("a", "b"):
+        write_both(tmp_path / root, [0, 1])
+    out = tmp_path / "out"
+    prepare("cifar10", 8, out, tmp_path / "a")
+    other = expected_origin("cifar10", out, tmp_path / "b", ["parquet"])
+    assert error_of(require_origin, out, other) == (
+        f"{out} was prepared from parquet {tmp_path}/a/cifar10, not from parquet {tmp_path}/b/"
+        f"cifar10: delete {out / 'manifest.json'} to have it prepared again"
+    )
+    write_both(tmp_path / "a", [0, 1, 1])
+    changed = expected_origin("cifar10", out, tmp_path / "a", ["parquet"])
+    assert f"the files of parquet {tmp_path}/a/cifar10 are not those that {out} was" in error_of(
+        require_origin, out, changed
+    )
+
+
+def test_the_second_of_two_preparations_waits_and_finds_it_done(tmp_path):
+    write_folder(tmp_path, [encoded(image) for image in pictures(600)])
+    out = tmp_path / "out"
+    context = multiprocessing.get_context("fork")
+    written = context.Queue()
+
+    def prepare_and_tell():
+        array = metaug.data.prepare._write_array
+        metaug.data.prepare._write_array = lambda *given: (written.put(1), array(*given))[1]
+        prepare("cifar10", 8, out, tmp_path)
+        open_prepared(out)
+
+    processes = [context.Process(target=prepare_and_tell) for _ in range(3)]
+    for process in processes:
+        process.start()
+    for process in processes:
+        process.join()
+    assert [process.exitcode for process in processes] == [0, 0, 0]
+    assert sum(written.get() for _ in range(4)) == 4
+    assert written.empty(), "one of them wrote the four arrays"
+    verify(out)
+
+
+def test_what_was_done_to_images_is_counted(tmp_path, capsys):
+    grey = Image.fromarray(np.full((8, 8), 65535, np.uint16))
+    file = io.BytesIO()
+    grey.save(file, "PNG")
+    clear = encoded(np.zeros((8, 8, 4), np.uint8))
+    write_folder(tmp_path, [file.getvalue(), clear, encoded(pictures(1)[0]), file.getvalue()])
+    data = prepared(tmp_path, 8)
+    assert (data.train.images[[0, 1, 3]] == 255).all()
+    assert manifest_of(tmp_path / "out")["converted"] == {
+        "of 16 bits scaled to 8": 4,
+        "with transparency put on white": 2,
+    }
+    assert ", 4 of 16 bits scaled to 8, 2 with transparency put on white; skipped: nothing\n" in (
+        capsys.readouterr().out
+    )
 
 
 # Real images

@@ -367,16 +367,21 @@ def write_cifar(root, monkeypatch, load, label_key):
     return images, labels
 
 
-@pytest.mark.parametrize("place", ["data_root", "cache"])
+@pytest.mark.parametrize("place", ["data_root", "cache", "folder", "folder itself"])
 @pytest.mark.parametrize("dataset", ["cifar10", "cifar100", "stl10"])
 def test_torchvision_s_files_are_read_without_network(tmp_path, monkeypatch, dataset, place):
-    root = tmp_path if place == "data_root" else tmp_path / "cache"
+    root = {"data_root": tmp_path, "cache": tmp_path / "cache"}.get(place, tmp_path / dataset)
     if dataset == "stl10":
         images, labels = write_stl10(root, monkeypatch)
     else:
         load = getattr(torchvision.datasets, dataset.upper())
         key = "labels" if dataset == "cifar10" else "fine_labels"
         images, labels = write_cifar(root, monkeypatch, load, key)
+    if place == "folder itself":
+        (published,) = root.iterdir()
+        published.rename(tmp_path / "published")
+        root.rmdir()
+        (tmp_path / "published").rename(root)
     raw = look(tmp_path, dataset)
     assert str(raw.origin).startswith(f"torchvision {root}")
     assert len(raw.class_names) == 2
@@ -385,6 +390,12 @@ def test_torchvision_s_files_are_read_without_network(tmp_path, monkeypatch, dat
         assert split.labels.dtype == np.int64
         assert split.labels.tolist() == labels[name]
         assert np.array_equal(pixels(split), images[name])
+
+
+def test_stl10_is_read_without_its_unlabelled_images(tmp_path, monkeypatch):
+    images, _ = write_stl10(tmp_path, monkeypatch)
+    (tmp_path / "stl10_binary/unlabeled_X.bin").unlink()
+    assert np.array_equal(pixels(look(tmp_path, "stl10").train), images["train"])
 
 
 def test_torchvision_s_files_in_data_root_that_are_damaged_are_named(tmp_path, monkeypatch):

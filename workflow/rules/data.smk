@@ -1,8 +1,7 @@
 # `origin` has a data set prepared again when it is to come from elsewhere or its files changed.
-# `update` keeps Snakemake from deleting what is prepared before it is known that the data are there.
 rule prepare:
     output:
-        update("data/{dataset}-{size}/manifest.json"),
+        "data/{dataset}-{size}/manifest.json",
     log:
         "logs/prepare/{dataset}-{size}.log",
     conda:
