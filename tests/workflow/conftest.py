@@ -31,7 +31,7 @@ spec:
   optimizer: adam
   learning_rate: 0.001
   schedule: constant
-hyper: {negatives: 32, projector_hidden: 32}
+hyper: {negatives: 32, projector_hidden: 32, queue_size: 40}
 probe: {epochs: 2, averaged_epochs: 1}
 grid:
   table3.batch_size: [20]
@@ -39,6 +39,7 @@ grid:
   table5.delta: [0.1, 1.0e-5]
   figure3.decay: [1, 3]
   figure4.batch_size: [20, 40]
+  figure4.steps_batch_size: [20, 40]
   figure6.alpha: [1.0e-11, 1.0e-13]
   figure6.beta: [16, 64]
   figure6.delta: [0.1, 1.0e-5]

@@ -34,7 +34,7 @@ def prepare(project: Project, root: Path | None = None) -> tuple[int, str, dict]
     done = project.snakemake(MANIFEST, *given)
     path = project.folder / MANIFEST
     manifest = json.loads(path.read_text()) if path.exists() else {}
-    print(done.stdout + done.stderr)
+    assert manifest or error_lines(done.stderr), done.stderr
     return done.returncode, done.stdout + done.stderr, manifest
 
 
