@@ -56,6 +56,8 @@ SMOKE = {
     },
 }
 
+NARROW = SMOKE["jitter + grey, width .0625, 12 epochs"]
+
 SHORT = LITE["width .125, 12 epochs"]
 """What `lite` has become: the choices below are made under it."""
 
@@ -98,6 +100,19 @@ QUESTIONS = {
         SELF_SUPERVISED,
         3,
         {name: {"*": changes} for name, changes in SMOKE.items()},
+    ),
+    "smoke-remedies": Question(
+        "smoke",
+        "digits_m",
+        ("byol", "dim", "splitbrain", "metaug_oucl"),
+        1,
+        {
+            "12 epochs, batch 32": {"*": NARROW | {"batch_size": 32}},
+            "12 epochs, momentum .9": {"byol": NARROW | {"momentum_start": 0.9}},
+            "12 epochs, rate .0003": {"*": NARROW | {"learning_rate": 0.0003}},
+            "12 epochs, no grey": {"*": NARROW | {"augmentation": "jitter"}},
+            "6 epochs": {"*": NARROW | {"epochs": 6}},
+        },
     ),
     "lite-screening": Question(
         "lite",
