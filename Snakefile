@@ -1,4 +1,4 @@
-"""MetAug reproduction suite. Targets: table1 ... table6, figure1 ... figure7, extra1 ... extra6,
+"""MetAug reproduction suite. Targets: table1 ... table6, figure1 ... figure7, extra1 ... extra7,
 tables, figures, scorecard, report, all; plan. See README.md.
 
 snakemake --cores all table1

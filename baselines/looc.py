@@ -12,6 +12,7 @@ from pydantic import Field
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from baselines.moco import check_splits, encode_in_splits
 from metaug.data.augment import operations_of
 from metaug.ema import ema_update, momentum_copy
 from metaug.errors import UserError
@@ -101,7 +102,7 @@ class LooC(Method):
     """
 
     name = "looc"
-    version = 2
+    version = 3
     crops = 1
     presets: ClassVar = {
         "own": {
@@ -137,11 +138,15 @@ class LooC(Method):
             2048, ge=1, description="width of each head; LooC (unverified)"
         )
         feature_dim: int = Field(128, ge=1, description="width of an embedding; LooC (unverified)")
+        bn_splits: int = Field(
+            1, ge=1, description="parts of a batch with batch norm of their own; (choice)"
+        )
 
     @classmethod
     def check(cls, spec: TrialSpec) -> None:
         check_one_view(spec)
         check_queue(spec)
+        check_splits(spec)
         left_out = spec.hyper["left_out"]
         left_out_groups(left_out if left_out is None else str(left_out), spec.augmentation[0])
 
@@ -175,12 +180,13 @@ class LooC(Method):
 
     def training_step(self, batch: Batch) -> tuple[Tensor, dict[str, Tensor | float]]:
         query, *others = batch.crops
-        hidden = self.encode(query)
+        splits = self.hyper.bn_splits
+        hidden = encode_in_splits(self.encode, query, splits)
         queries = torch.stack([head(hidden) for head in self.heads])
         with torch.no_grad():
             ema_update(self.key_encoder, self.encoder, self.hyper.momentum_start)
             ema_update(self.key_heads, self.heads, self.hyper.momentum_start)
-            encoded = torch.stack([self.encode(crop, self.key_encoder) for crop in others])
+            encoded = torch.stack([self.encode_keys(crop, batch) for crop in others])
             keys = torch.stack([head(encoded) for head in self.key_heads])
         queues = [queue for queue in self.queues if isinstance(queue, FeatureQueue)]
         loss = looc_loss(
@@ -192,6 +198,15 @@ class LooC(Method):
         for space, queue in enumerate(queues):
             queue.enqueue(keys[space, space])
         return loss, {}
+
+    def encode_keys(self, crop: Tensor, batch: Batch) -> Tensor:
+        """Features (N, F) of a key's crops: the parts for batch norm are drawn at random, as
+        MoCo's, so that a key and its query do not share their statistics."""
+        order = torch.randperm(len(crop), generator=batch.draws("shuffle")).to(crop.device)
+        encoded = encode_in_splits(
+            lambda part: self.encode(part, self.key_encoder), crop[order], self.hyper.bn_splits
+        )
+        return encoded[order.argsort()]
 
     def representation(self, images: Tensor) -> dict[str, Tensor]:
         readouts = super().representation(images)

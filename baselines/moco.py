@@ -42,6 +42,16 @@ def encode_in_splits(encode: Callable[[Tensor], Tensor], images: Tensor, splits:
     return torch.cat([encode(part) for part in images.chunk(splits)])
 
 
+def check_splits(spec: TrialSpec) -> None:
+    """Raise `UserError` where `bn_splits` does not divide the batch into parts of two or more."""
+    splits = int(spec.hyper["bn_splits"] or 1)
+    if spec.batch_size % splits or spec.batch_size < 2 * splits:
+        raise UserError(
+            f"{spec.method}: bn_splits {splits} does not split a batch of {spec.batch_size} "
+            "into equal parts of at least 2 images"
+        )
+
+
 class MoCo(Method):
     """MoCo v2: asymmetric loss, a head without batch norm.
 
@@ -79,12 +89,7 @@ class MoCo(Method):
     def check(cls, spec: TrialSpec) -> None:
         check_one_view(spec)
         check_queue(spec)
-        splits = int(spec.hyper["bn_splits"] or 1)
-        if spec.batch_size % splits or spec.batch_size < 2 * splits:
-            raise UserError(
-                f"{spec.method}: bn_splits {splits} does not split a batch of {spec.batch_size} "
-                "into equal parts of at least 2 images"
-            )
+        check_splits(spec)
 
     def __init__(self, spec: TrialSpec, data: DataShape) -> None:
         super().__init__(spec, data)

@@ -56,13 +56,67 @@ SMOKE = {
     },
 }
 
+NARROW = SMOKE["jitter + grey, width .0625, 12 epochs"]
+
+SHORT = LITE["width .125, 12 epochs"]
+"""What `lite` has become: the choices below are made under it."""
+
+OPTIMIZERS = {
+    "Adam 1e-3": {"optimizer": "adam", "learning_rate": 1e-3, "weight_decay": 0.0},
+    "SGD .03": {"optimizer": "sgd", "learning_rate": 0.03, "momentum": 0.9, "weight_decay": 1e-4},
+}
+QUEUE = {"queue_size": 512, "queue_start": 0.05, "frozen_epochs": 1}
+
+HANDICAPS = {
+    "bn_splits 1": {"moco": {"bn_splits": 1}, "looc": {"bn_splits": 1}},
+    "bn_splits 8": {"moco": {"bn_splits": 8}, "looc": {"bn_splits": 8}},
+    "temperature .07": {"cmc_debiased": {"temperature": 0.07}},
+    "temperature .2": {"cmc_debiased": {"temperature": 0.2}},
+    "no queue": {"swav": {"queue_size": 0, "frozen_epochs": 0}},
+    "queue": {"swav": QUEUE},
+    "temperature .5": {"cmc_debiased": {"temperature": 0.5}},
+    "bn_splits 4": {"moco": {"bn_splits": 4}, "looc": {"bn_splits": 4}},
+    "InfoMin, bn_splits 1": {"infomin": {"bn_splits": 1}},
+    "InfoMin, bn_splits 8": {"infomin": {"bn_splits": 8}},
+}
+HANDICAPPED = ("moco", "looc", "swav", "cmc_debiased", "infomin")
+CONTESTED = ("simsiam", "swav", "byol", "infomin")
+"""Methods whose optimiser or queue had been chosen by test accuracy, and BYOL."""
+
+
+def handicaps(scale: str, dataset: str, regime: Mapping[str, Any]) -> Question:
+    """Do batch norm in parts, another temperature or a queue mend a method?"""
+    candidates = {
+        name: {method: {**regime, **change} for method, change in changes.items()}
+        for name, changes in HANDICAPS.items()
+    }
+    return Question(scale, dataset, HANDICAPPED, 1, candidates)
+
+
+def optimizers(scale: str, dataset: str, regime: Mapping[str, Any]) -> Question:
+    """The same two optimisers for every method, first those whose choice was by test accuracy."""
+    methods = tuple(dict.fromkeys((*CONTESTED, *SELF_SUPERVISED, "cpc_v2", "nnclr")))
+    candidates = {name: {"*": {**regime, **change}} for name, change in OPTIMIZERS.items()}
+    return Question(scale, dataset, methods, 1, candidates)
+
+
 QUESTIONS = {
-    "smoke": Question(
+    "optimizer": optimizers("lite", "cifar10", SHORT),
+    "optimizer-smoke": optimizers("smoke", "digits_m", NARROW),
+    "handicaps": handicaps("lite", "cifar10", SHORT),
+    "handicaps-smoke": handicaps("smoke", "digits_m", NARROW),
+    "smoke-remedies": Question(
         "smoke",
         "digits_m",
-        SELF_SUPERVISED,
-        3,
-        {name: {"*": changes} for name, changes in SMOKE.items()},
+        ("byol", "dim", "splitbrain", "metaug_oucl"),
+        1,
+        {
+            "12 epochs, batch 32": {"*": NARROW | {"batch_size": 32}},
+            "12 epochs, momentum .9": {"byol": NARROW | {"momentum_start": 0.9}},
+            "12 epochs, rate .0003": {"*": NARROW | {"learning_rate": 0.0003}},
+            "12 epochs, no grey": {"*": NARROW | {"augmentation": "jitter"}},
+            "6 epochs": {"*": NARROW | {"epochs": 6}},
+        },
     ),
     "lite-screening": Question(
         "lite",

@@ -42,7 +42,7 @@ class MemoryBank(nn.Module):
     @torch.no_grad()
     def reset_parameters(self) -> None:
         """Draw the rows that the bank starts with; those of a view do not depend on the others."""
-        seed = int(torch.randint(2**62, ()))
+        seed = int(torch.randint(2**62, (), device="cpu"))
         for view, rows in self.named_buffers():
             bound = math.sqrt(3 / rows.shape[1])
             source = generator(seed, view)

@@ -174,10 +174,9 @@ class Plan:
 
     def records(self, artefact: str | None = None) -> list[Path]:
         """The records that an artefact, or all artefacts, are made from."""
+        folders = [self.folder(spec) for spec in self._specs(artefact)]
         return [
-            record_path(self.folder(spec), trial)
-            for spec in self._specs(artefact)
-            for trial in range(self.grid.trials)
+            record_path(folder, trial) for folder in folders for trial in range(self.grid.trials)
         ]
 
     def _specs(self, artefact: str | None) -> Iterable[TrialSpec]:

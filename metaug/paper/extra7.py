@@ -7,10 +7,10 @@ from metaug.paper.cells import Value, dataset_of, difference, rows_of, scale_of,
 from metaug.paper.floors import floor_cells, floor_row, views_of_all, with_floors
 from metaug.paper.table1 import METHODS, PROBES
 from metaug.paper.variants import OWN_QUESTION
-from metaug.reporting.aggregate import cell
-from metaug.reporting.names import NOT_RANKED, dataset_name
-from metaug.reporting.statistics import NAN, Interval
-from metaug.reporting.tables import Cell, Column, Table, method_row
+from metaug.reporting.aggregate import CellInterval, cell
+from metaug.reporting.names import NOT_RANKED, dataset_name, method_name
+from metaug.reporting.statistics import NAN
+from metaug.reporting.tables import Cell, Column, Row, Table
 from metaug.spec import TrialSpec
 
 DATASET = "cifar10"
@@ -57,7 +57,6 @@ def render(frame: pd.DataFrame) -> Table:
     """One row for each method: accuracies under both augmentations, and its rank under each."""
     dataset = dataset_of(frame, DATASET)
     rows = rows_of(frame, dataset=dataset, backbone="alexnet", metric="top1")
-    floors = views_of_all(METHODS)
     defaults: dict[str, Value] = {"augmentation": PROTOCOL}
     settings = {
         method: {name: setting for (name,), setting in found.items() if name in AUGMENTATIONS}
@@ -66,6 +65,8 @@ def render(frame: pd.DataFrame) -> Table:
     }
     # a method that was run with one of them alone belongs to other artefacts
     settings = {method: both for method, both in settings.items() if len(both) == 2}
+    shown = tuple(settings) or METHODS
+    floors = views_of_all(shown)
     cells = floor_cells(frame, dataset, {f"{p}_{PROTOCOL}": (p, "top1") for p in PROBES}, floors)
     for probe in PROBES:
         for method, both in settings.items():
@@ -76,20 +77,27 @@ def render(frame: pd.DataFrame) -> Table:
             cells[method, f"{probe}_difference"] = Cell(change)
         for name in AUGMENTATIONS:
             column = f"{probe}_{name}"
-            means = {
-                method: cells[method, column].ours.mean
-                for method in settings
+            measured = {
+                method: cell(rows, method=method, probe=probe, setting=both[name])
+                for method, both in settings.items()
                 if method not in NOT_RANKED
             }
-            ranks = pd.Series(means, dtype=float).rank(ascending=False, method="min")
-            for method, rank in ranks.items():
-                cells[str(method), f"{column}_rank"] = Cell(Interval(float(rank), NAN, 0))
+            means = pd.Series(
+                {method: found.mean for method, found in measured.items()}, dtype=float
+            )
+            for method, rank in means.rank(ascending=False, method="min").items():
+                place = CellInterval(float(rank), NAN, measured[str(method)].n)
+                place.specs = measured[str(method)].specs
+                cells[str(method), f"{column}_rank"] = Cell(place)
     return Table(
         title="Extra 7",
         caption="The rows of Table 1 under SimCLR's augmentation: top-1 accuracy (per cent) of "
         f"linear probes on frozen AlexNet features, {dataset_name(dataset)}.",
         scale=scale_of(frame),
-        rows=(*map(method_row, METHODS), *map(floor_row, floors)),
+        rows=(
+            *(Row(method, (method_name(method),), ranked=False) for method in shown),
+            *map(floor_row, floors),
+        ),
         columns=COLUMNS,
         cells=cells,
         footnotes=FOOTNOTES,

@@ -34,7 +34,8 @@ CAPTION = (
     "Top-1 accuracy of MetAug (only OUCL) over the attenuation φ_dec of the weights Γ, AlexNet "
     "conv, {dataset}. Γ is divided by φ_dec (choice: the paper's formula is not legible in our "
     "copy); φ_dec = 1 is Eq. 9 as printed, which equals Eq. 10. No Γ: Eq. 8 with λ = 1 − 2γ, what "
-    "Eq. 9 becomes with Γ = 1 (choice). The paper prints no numbers; its curve is best at φ_dec = 6."
+    "Eq. 9 becomes with Γ = 1 (choice). The paper prints no numbers; its curve is best at "
+    "φ_dec = 6."
 )
 
 

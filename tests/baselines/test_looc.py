@@ -207,6 +207,22 @@ def test_keys_come_after_the_momentum_update_and_join_the_queue_after_the_loss()
         assert torch.allclose(queue.features[:8], rows, atol=1e-4)
 
 
+def test_parts_of_a_batch_have_statistics_of_their_own_and_keys_are_shuffled():
+    """A key is normalised beside other images than its query, and comes back in its place."""
+    split, whole = method(bn_splits=2).train(), method().train()
+    batch = batch_of(split)
+    crop = batch.crops[1]
+    order = torch.randperm(8, generator=batch.draws("shuffle"))
+    with torch.no_grad():
+        expected = [whole.encode(part, whole.key_encoder) for part in crop[order].chunk(2)]
+        keys = split.encode_keys(crop, batch)
+        torch.testing.assert_close(keys[order], torch.cat(expected))
+        unshuffled = [whole.encode(part, whole.key_encoder) for part in crop.chunk(2)]
+    assert not torch.allclose(keys, torch.cat(unshuffled), atol=1e-3)
+    losses = [float(built.training_step(batch)[0].detach()) for built in (split, whole)]
+    assert losses[0] != pytest.approx(losses[1], abs=1e-3)
+
+
 def test_key_network_learns_by_momentum_alone():
     built = method()
     trained = {
@@ -254,6 +270,7 @@ def test_looc_plus_plus_is_a_further_readout(backbone, last):
         ({"left_out": ""}, "left_out"),
         ({"augmentation": "crop+jitter", "left_out": "jitter,jitter"}, "a group twice"),
         ({"queue_size": 30}, "queue_size"),
+        ({"bn_splits": 3}, "bn_splits 3 does not split a batch of 8"),
         ({"views": ("l", "ab")}, "view"),
     ],
 )

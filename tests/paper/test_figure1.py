@@ -23,7 +23,7 @@ def test_names_and_shapes_stand_in_the_drawing(drawing):
     texts = {text.get_text() for text in drawing.figure.axes[0].texts}
     assert {"rgb", "l", "ab", "encoders.rgb", "projectors.l", "mags.ab", "MemoryBank"} <= texts
     assert {"3 × 32 × 32", "1 × 32 × 32", "2 × 32 × 32", "128 → 2048 → 2048 → 128"} <= texts
-    assert {"4,096 negatives", "β = 16", "δ = 10⁻⁵", "α = 10⁻¹¹", "conv, fc"} <= texts
+    assert {"4,096 negatives", "β = 16", "δ = 10⁻⁵", "α = 10⁻¹¹", "conv, fc6, fc"} <= texts
 
 
 def test_all_text_is_within_the_figure(drawing):
