@@ -34,8 +34,8 @@ def locate(
 ) -> Located:
     """Find a data set in the first of `sources` that has it.
 
-    Folders are listed, but no file is opened and nothing is downloaded: it costs a second for a
-    data set of a million files.
+    Folders are listed, but no file is opened and nothing is downloaded. (52,000 files in class
+    folders took 0.3 to 0.5 seconds of one core.)
 
     Args:
         dataset: what to look for.

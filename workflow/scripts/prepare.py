@@ -2,14 +2,15 @@
 
 from pathlib import Path
 
+from metaug.config import Config
 from metaug.data.prepare import prepare
 from metaug.job import job
-from metaug.plan import load_plan
 
 snakemake = globals()["snakemake"]
 
 with job(snakemake.log[0]):
-    config = load_plan(snakemake.config).config
+    # not the plan: it imports all that tables and figures need
+    config = Config.model_validate(snakemake.config)
     prepare(
         snakemake.wildcards.dataset,
         int(snakemake.wildcards.size),
