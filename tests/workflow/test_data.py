@@ -30,8 +30,8 @@ def write_images(root: Path, images: int, first: int = 0) -> None:
 
 def prepare(project: Project, root: Path | None = None) -> tuple[int, str, dict]:
     """Ask for prepared data: the exit status, what was said, and the manifest."""
-    given = [] if root is None else ["--config", f"data_root={root}"]
-    done = project.snakemake(MANIFEST, *given)
+    given = [] if root is None else [f"data_root={root}"]
+    done = project.snakemake(MANIFEST, "--config", "methods=[random]", *given)
     path = project.folder / MANIFEST
     manifest = json.loads(path.read_text()) if path.exists() else {}
     assert manifest or error_lines(done.stderr), done.stderr
