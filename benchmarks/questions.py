@@ -67,7 +67,7 @@ OPTIMIZERS = {
 }
 QUEUE = {"queue_size": 512, "queue_start": 0.05, "frozen_epochs": 1}
 
-HANDICAPS: Mapping[str, Mapping[str, Mapping[str, Any]]] = {
+HANDICAPS: dict[str, dict[str, dict[str, Any]]] = {
     "bn_splits 1": {"moco": {"bn_splits": 1}, "looc": {"bn_splits": 1}},
     "bn_splits 8": {"moco": {"bn_splits": 8}, "looc": {"bn_splits": 8}},
     "temperature .07": {"cmc_debiased": {"temperature": 0.07}},

@@ -14,6 +14,7 @@ import pandas as pd
 
 import metaug.paper
 from metaug.config import Config, Grid, Scale, load_config
+from metaug.data.prepare import expected_origin
 from metaug.errors import UserError
 from metaug.record import read_record, record_path
 from metaug.reporting.aggregate import COLUMNS, validate_frame, write_frame
@@ -161,9 +162,6 @@ class Plan:
         As a parameter it has Snakemake prepare it again after a change of `data_root`, `sources` or
         the files there. The files are listed once a process, and not opened.
         """
-        # not above: it imports torchvision, which nothing else of the plan needs
-        from metaug.data.prepare import expected_origin
-
         key = (dataset, size)
         if key not in self._origins:
             folder, root = Path("data") / f"{dataset}-{size}", self.config.resolved_data_root()

@@ -12,7 +12,6 @@ from pathlib import Path
 
 import numpy as np
 from PIL import Image
-from torchvision.transforms.v2 import functional as F
 
 SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff", ".ppm", ".pgm")
 """Endings of the files that are taken for images."""
@@ -134,15 +133,20 @@ def _eight_bits(image: Image.Image) -> Image.Image:
 
 
 def _square(rgb: Image.Image, size: int) -> Image.Image:
-    """Resize the shorter side (bilinear, antialiased) and crop at the centre."""
+    """Resize the shorter side (bilinear, antialiased) and crop at the centre.
+
+    The pixels are those of torchvision's `resize` and `center_crop`, whose import takes seconds.
+    """
     if rgb.size == (size, size):
         return rgb
-    if max(rgb.size) <= _ELONGATED * min(rgb.size):
-        return F.center_crop(F.resize(rgb, [size]), [size, size])
+    short = min(rgb.size)
+    if max(rgb.size) <= _ELONGATED * short:
+        width, height = (int(size * side / short) for side in rgb.size)
+        left, top = round((width - size) / 2), round((height - size) / 2)
+        resized = rgb.resize((width, height), Image.Resampling.BILINEAR)
+        return resized.crop((left, top, left + size, top + size))
     # The same but for roundings, without the resized image as a whole: that of a line of a million
     # pixels would have gigabytes.
-    width, height = rgb.size
-    side = min(width, height)
-    left, top = (width - side) / 2, (height - side) / 2
-    box = (left, top, left + side, top + side)
+    x, y = ((side - short) / 2 for side in rgb.size)
+    box = (x, y, x + short, y + short)
     return rgb.resize((size, size), Image.Resampling.BILINEAR, box=box)

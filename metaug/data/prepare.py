@@ -26,7 +26,6 @@ from metaug.data.arrays import (
 )
 from metaug.data.datasets import DATASETS
 from metaug.data.decode import Undecodable, decode, pillow_without_warnings
-from metaug.data.digits_m import CLASS_NAMES, make_digits_m
 from metaug.data.origin import Origin, shown
 from metaug.data.raw import Located, RawDataset, RawImage, RawSplit, from_arrays
 from metaug.data.sources import locate
@@ -203,6 +202,9 @@ _DIGITS_M = Origin("digits_m", "(made from scikit-learn's images)", "1")
 
 
 def _digits_m() -> RawDataset:
+    # not above: it imports scikit-learn, and a dry run only asks where the data are
+    from metaug.data.digits_m import CLASS_NAMES, make_digits_m
+
     train, test = (
         from_arrays(f"{name} of digits_m", images, labels)
         for name, (images, labels) in make_digits_m().items()

@@ -16,7 +16,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torchvision.datasets
 
 from metaug.data.datasets import Dataset
 from metaug.data.origin import Origin, origin_of, shown, stamp_of
@@ -33,29 +32,35 @@ from metaug.errors import UserError
 LAYOUT = "the authors' files ({0}/, as it is or in the folder of the data set)"
 _NETWORK_TIMEOUT = 15.0  # seconds without an answer; torchvision itself would wait for ever
 
-PUBLISHED: dict[str, Any] = {
-    "cifar10": torchvision.datasets.CIFAR10,
-    "cifar100": torchvision.datasets.CIFAR100,
-    "stl10": torchvision.datasets.STL10,
+PUBLISHED = {
+    "cifar10": ("CIFAR10", "cifar-10-batches-py", "batches.meta"),
+    "cifar100": ("CIFAR100", "cifar-100-python", "meta"),
+    "stl10": ("STL10", "stl10_binary", "class_names.txt"),
 }
+"""Name of torchvision's reader, of the folder that is published, and of a file in it."""
 
 
 def locate_published(dataset: Dataset, root: Path | None, cache: Path) -> Located:
     """A `Source`: the published files under `root`, or else what can be downloaded to `cache`."""
     if dataset.name not in PUBLISHED:
         raise NotHere(f"has no download for {dataset.name}")
-    load = PUBLISHED[dataset.name]
-    folder = None if root is None else _folder(dataset, load, root)
+    reader, base, first = PUBLISHED[dataset.name]
+    folder = None if root is None else _folder(dataset, base, first, root)
     if folder is None:
         # the published check sums hold for what is or will be there
-        found = Origin("torchvision", shown((cache / load.base_folder).resolve()), "published")
-        return Located(found, lambda: _raw(dataset, found, *_download(load, cache)), downloads=True)
+        found = Origin("torchvision", shown((cache / base).resolve()), "published")
+
+        def fetch() -> RawDataset:
+            return _raw(dataset, found, *_download(_torchvision(reader), cache))
+
+        return Located(found, fetch, downloads=True)
     files = sorted(path for path in folder.iterdir() if path.is_file())
     found = origin_of("torchvision", folder, (stamp_of(path, folder) for path in files))
 
     def read() -> RawDataset:
         try:
-            return _raw(dataset, found, *_splits(_reader(load, folder), folder.parent, False))
+            load = _in_folder(_torchvision(reader), folder)
+            return _raw(dataset, found, *_splits(load, folder.parent, download=False))
         except RuntimeError as error:
             raise UserError(
                 f"{shown(folder)} is not complete or damaged (the published check sums do not "
@@ -65,18 +70,24 @@ def locate_published(dataset: Dataset, root: Path | None, cache: Path) -> Locate
     return Located(found, read)
 
 
-def _folder(dataset: Dataset, load: Any, root: Path) -> Path | None:
+def _folder(dataset: Dataset, base: str, first: str, root: Path) -> Path | None:
     """The folder with the published files: under its own name in `root` or in the data set's
     folder, or that folder itself."""
     own = [root / name for name in dataset.folders]
-    for folder in (root / load.base_folder, *(place / load.base_folder for place in own)):
+    for folder in (root / base, *(place / base for place in own)):
         if folder.is_dir():
             return folder
-    first = load.train_list[0][0]
     return next((folder for folder in own if (folder / first).is_file()), None)
 
 
-def _reader(load: Any, folder: Path) -> Any:
+def _torchvision(reader: str) -> Any:
+    # not above: it takes seconds, and a dry run only asks where the data are
+    import torchvision.datasets
+
+    return getattr(torchvision.datasets, reader)
+
+
+def _in_folder(load: Any, folder: Path) -> Any:
     """torchvision's reader for a folder of any name; without STL-10's unlabelled images, which
     nothing here reads: hashing their 2.6 GB takes longer than all the rest."""
     listed = [entry for entry in load.train_list if not entry[0].startswith("unlabeled")]
@@ -84,7 +95,7 @@ def _reader(load: Any, folder: Path) -> Any:
 
 
 def _splits(load: Any, root: Path, download: bool) -> tuple[Any, Any]:
-    if issubclass(load, torchvision.datasets.STL10):
+    if hasattr(load, "splits"):  # STL-10
         splits: list[dict[str, Any]] = [{"split": "train"}, {"split": "test"}]
     else:
         splits = [{"train": True}, {"train": False}]

@@ -96,7 +96,7 @@ def _not_found(dataset: Dataset, reasons: dict[str, list[str]]) -> UserError:
     tried = "; ".join(f"{', '.join(names)}: {reason}" for reason, names in reasons.items())
     layouts = [parquet.LAYOUT, folder.LAYOUT]
     if dataset.name in published.PUBLISHED:
-        layouts.append(published.LAYOUT.format(published.PUBLISHED[dataset.name].base_folder))
+        layouts.append(published.LAYOUT.format(published.PUBLISHED[dataset.name][1]))
     return UserError(
         f"data set {dataset.name} not found ({tried}): set data_root in config/config.yaml or "
         f"METAUG_DATA_ROOT to the folder that holds {dataset.folders[0]}/, with "

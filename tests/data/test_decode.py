@@ -8,6 +8,7 @@ import sys
 import numpy as np
 import pytest
 from PIL import EpsImagePlugin, Image
+from torchvision.transforms.v2 import functional
 
 from metaug.data.decode import SIXTEEN_BITS, WHITE_BACKGROUND, Undecodable, decode, open_image
 
@@ -158,3 +159,11 @@ def test_a_line_of_a_million_pixels_needs_no_gigabytes():
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize("size", [8, 33])
+@pytest.mark.parametrize("shape", [(40, 31), (31, 40), (500, 375), (9, 20), (33, 35), (101, 8)])
+def test_other_sizes_give_the_pixels_of_torchvision(shape, size):
+    noise = Image.fromarray(np.random.default_rng(0).integers(0, 256, (*shape, 3), dtype=np.uint8))
+    expected = functional.center_crop(functional.resize(noise, [size]), [size, size])
+    assert np.array_equal(decoded(encoded(noise), size)[0], np.asarray(expected))
