@@ -26,7 +26,7 @@ def test_tidy_frame_holds_what_a_run_has_added(finished: Project) -> None:
 def test_comments_and_touched_files_retrain_nothing(finished: Project) -> None:
     before = finished.started()
     finished.edit("workflow/scripts/train.py", "import torch", "import torch  # a comment")
-    finished.edit("metaug/algorithm.py", "import torch", "import torch  # a comment")
+    finished.edit("metaug/algorithm/mag.py", "import torch", "import torch  # a comment")
     finished.edit("baselines/simclr.py", "import torch", "import torch  # a comment")
     finished.edit("workflow/rules/trials.smk", "# One job", "# A comment. One job")
     (finished.folder / "data/digits_m-32/manifest.json").touch()
