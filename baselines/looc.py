@@ -12,7 +12,7 @@ from pydantic import Field
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from baselines.moco import check_splits, encode_in_splits
+from baselines.moco import check_splits, encode_in_splits, encode_shuffled
 from metaug.data.augment import operations_of
 from metaug.ema import ema_update, momentum_copy
 from metaug.errors import UserError
@@ -202,11 +202,13 @@ class LooC(Method):
     def encode_keys(self, crop: Tensor, batch: Batch) -> Tensor:
         """Features (N, F) of a key's crops: the parts for batch norm are drawn at random, as
         MoCo's, so that a key and its query do not share their statistics."""
-        order = torch.randperm(len(crop), generator=batch.draws("shuffle")).to(crop.device)
-        encoded = encode_in_splits(
-            lambda part: self.encode(part, self.key_encoder), crop[order], self.hyper.bn_splits
+        return encode_shuffled(
+            lambda images: encode_in_splits(
+                lambda part: self.encode(part, self.key_encoder), images, self.hyper.bn_splits
+            ),
+            crop,
+            batch.draws("shuffle"),
         )
-        return encoded[order.argsort()]
 
     def representation(self, images: Tensor) -> dict[str, Tensor]:
         readouts = super().representation(images)

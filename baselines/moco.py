@@ -1,6 +1,7 @@
 """MoCo v2 (He et al. 2020; Chen et al. 2020): a momentum encoder and a queue of its past keys."""
 
 from collections.abc import Callable
+from functools import partial
 
 import torch
 from pydantic import Field
@@ -40,6 +41,15 @@ def info_nce_loss(query: Tensor, key: Tensor, queue: Tensor, temperature: float)
 def encode_in_splits(encode: Callable[[Tensor], Tensor], images: Tensor, splits: int) -> Tensor:
     """Encode a batch (N, ...) in equal parts, so that batch norm takes each part by itself."""
     return torch.cat([encode(part) for part in images.chunk(splits)])
+
+
+def encode_shuffled(
+    encode: Callable[[Tensor], Tensor], images: Tensor, source: torch.Generator
+) -> Tensor:
+    """Encode a batch (N, ...) in a random order, put back in place: where batch norm takes parts of
+    it, a key and its query do not share their statistics."""
+    order = torch.randperm(len(images), generator=source).to(images.device)
+    return encode(images[order])[order.argsort()]
 
 
 def check_splits(spec: TrialSpec) -> None:
@@ -118,9 +128,8 @@ class MoCo(Method):
     @torch.no_grad()
     def keys(self, batch: Batch) -> Tensor:
         """Keys (N, D) of the second crops, encoded in a random order and put back in place."""
-        order = torch.randperm(len(batch.index), generator=batch.draws("shuffle"))
-        order = order.to(batch.index.device)
-        return self.embed(self.key_network, batch.crops[1][order])[order.argsort()]
+        encode = partial(self.embed, self.key_network)
+        return encode_shuffled(encode, batch.crops[1], batch.draws("shuffle"))
 
     def training_step(self, batch: Batch) -> tuple[Tensor, dict[str, Tensor | float]]:
         query = self.embed(self.query_network, batch.crops[0])

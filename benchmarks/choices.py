@@ -21,6 +21,7 @@ from benchmarks.questions import QUESTIONS, Question
 from metaug.config import Grid, load_config
 from metaug.data.prepare import prepare
 from metaug.method import find_method
+from metaug.paper.floors import floor_of
 from metaug.record import read_record, record_path
 from metaug.spec import TrialSpec
 from metaug.training.loop import Runtime
@@ -63,14 +64,10 @@ def trainings_of(question: Question) -> list[Training]:
     found = []
     for candidate, changes in question.candidates.items():
         for method in question.methods:
-            own = changes.get(method, changes.get("*", {}))
-            if method not in changes and "*" not in changes:
-                continue
-            spec = _spec(grid, method, question.dataset, own)
-            shape = {"views": spec.views, "width": spec.width, "train_images": spec.train_images}
-            shape["epochs"] = 0
-            floor = _spec(grid, "random", question.dataset, shape)
-            found.append(Training(candidate, method, spec, floor))
+            own = changes.get(method, changes.get("*"))
+            if own is not None:
+                spec = _spec(grid, method, question.dataset, own)
+                found.append(Training(candidate, method, spec, floor_of(grid, spec)))
     return found
 
 

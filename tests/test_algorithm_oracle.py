@@ -407,13 +407,9 @@ def test_the_released_objective_does_not_depend_on_the_order_of_the_views(
 @pytest.mark.parametrize("margin_size", ["large", "medium", "small"])
 def test_at_weights_one_the_release_equals_the_plain_implementation(metaug, margin_size):
     """Each term, both gradients: float64, 1e-10."""
-    method, batch = metaug(
-        variant="released",
-        alpha=1.0,
-        delta=1.0,
-        margin_positive_weight=1e-4,
-        margin_size=margin_size,
-    )
+    weights = {"alpha": 1.0, "delta": 1.0, "margin_positive_weight": 1e-4}
+    settings = {"variant": "released", "margin_size": margin_size, **weights}
+    method, batch = metaug(**settings)
     naive = Naive(copy.deepcopy(method))
     given = batch()
     z = method(given.views(method.spec.views))
@@ -424,11 +420,5 @@ def test_at_weights_one_the_release_equals_the_plain_implementation(metaug, marg
     for our, their in zip(ours.values(), theirs, strict=True):
         torch.testing.assert_close(our, their, rtol=1e-10, atol=0)
     assert ours["margin"] > 1e-3
-    fresh, batch = metaug(
-        variant="released",
-        alpha=1.0,
-        delta=1.0,
-        margin_positive_weight=1e-4,
-        margin_size=margin_size,
-    )
+    fresh, batch = metaug(**settings)
     assert_iteration_equals_the_plain_one(fresh, batch, 1e-10)
