@@ -153,11 +153,15 @@ def test_smoke_stays_within_its_budget():
 
 
 @every_scale
-def test_metaug_at_its_default_is_trained_once_for_six_artefacts(scale):
+def test_metaug_at_its_default_is_trained_once_for_all_artefacts_that_show_it(scale):
     plan = plan_of(scale)
     (dataset,) = plan.grid.datasets("cifar10")
     default = plan.grid.spec("metaug", dataset)
-    for artefact in (table1, table4, table5, figure2, figure4, figure6):
+    artefacts = [table1, table4, table5, figure2, figure4, figure6]
+    # Table 4 states its own augmentations; its fifth set is the protocol's at lite and full.
+    if default.augmentation != plan.grid.spec("metaug", dataset, augmentation="cmc").augmentation:
+        artefacts.remove(table4)
+    for artefact in artefacts:
         assert default in specs_of(scale, artefact)
 
 
