@@ -1,25 +1,21 @@
 """Extra 2: do the paper's text and its code give the same result, and what makes the difference?"""
 
-from collections.abc import Iterable
 from typing import Any
-
-import pandas as pd
 
 from metaug.algorithm.discrepancies import DISCREPANCIES, RELEASE_RECIPE, VIEWS
 from metaug.config import Grid
-from metaug.paper.cells import dataset_of, rows_of, scale_of
-from metaug.paper.floors import FLOOR, floor_row, with_floors
+from metaug.paper.cells import TablePlace, dataset_of
+from metaug.paper.floors import floor_rows
 from metaug.paper.variants import (
     COLUMNS,
     DIFFERENCE_NOTE,
     OWN_QUESTION,
-    accuracy_cells,
-    untrained_cells,
+    variant_cells,
+    variant_table_cells,
 )
-from metaug.reporting.aggregate import cell
 from metaug.reporting.names import dataset_name
-from metaug.reporting.tables import Cell, Row, Table
-from metaug.spec import TrialSpec
+from metaug.reporting.results import Query, Results
+from metaug.reporting.tables import Row, Table
 
 DATASET = "cifar10"
 WITHOUT_EFFECT = ("margin_originals", "augmented_readout", "mag_probe_mode")
@@ -35,15 +31,12 @@ SWITCHES = {
 OPTIMISER = ("optimizer", "learning_rate", "momentum", "weight_decay")
 """What the switch `optimizer` takes from the release's recipe: SGD has a rate of its own."""
 
-RECIPE_SIZE = f"image_size={RELEASE_RECIPE['image_size']}"
-"""Tells the setting of the release's whole recipe: no scale has its images of CIFAR-10."""
-
-LABELS = {
+VARIANT_LABELS = {
     "published": "the paper's text",
     "recipe": "the release's whole recipe",
     "released": "the released code, optimiser and sizes of the scale",
-    **{name: switch.text for name, switch in SWITCHES.items()},
 }
+LABELS = VARIANT_LABELS | {name: switch.text for name, switch in SWITCHES.items()}
 FOOTNOTES = (
     DIFFERENCE_NOTE,
     "The release's whole recipe alone has its optimiser and schedule (SGD, rate 0.03, in steps), "
@@ -61,29 +54,23 @@ FOOTNOTES = (
 )
 
 
-def trials(grid: Grid) -> list[TrialSpec]:
-    """Both variants, the release's whole recipe where the scale wants it, the published variant
-    with one switch at a time, and the floors. The variant is always named: a user's overrides may
-    have made the other one the default."""
+def variants(grid: Grid) -> dict[str, dict[str, Any]]:
+    """What each row changes in MetAug's spec: both variants, the release's whole recipe where the
+    scale wants it, and the published variant with one switch at a time.
+
+    The variant is always named: a user's overrides may have made the other one the default.
+    """
     text = {"variant": "published", "views": VIEWS["published"]}
-    changes: list[dict[str, Any]] = [text, {"variant": "released", "views": VIEWS["released"]}]
-    changes += [
-        {"preset": "own", **RELEASE_RECIPE}
-        for wanted in grid.values("extra2.recipe", (True,))
-        if wanted
-    ]
-    changes += [
-        {**text, **_switched(switch)} for switch in grid.values("extra2.switches", tuple(SWITCHES))
-    ]
-    return with_floors(
-        grid,
-        (
-            grid.spec(method, dataset, **change)
-            for dataset in grid.datasets(DATASET)
-            for method in grid.wanted(("metaug",))
-            for change in changes
-        ),
-    )
+    rows: dict[str, dict[str, Any]] = {
+        "published": text,
+        "released": {"variant": "released", "views": VIEWS["released"]},
+    }
+    (with_recipe,) = grid.values("extra2.recipe", (True,))
+    if with_recipe:
+        rows["recipe"] = {"preset": "own", **RELEASE_RECIPE}
+    for switch in grid.values("extra2.switches", tuple(SWITCHES)):
+        rows[switch] = {**text, **_switched(switch)}
+    return rows
 
 
 def _switched(switch: str) -> dict[str, Any]:
@@ -93,64 +80,26 @@ def _switched(switch: str) -> dict[str, Any]:
     return {switch: SWITCHES[switch].released}
 
 
-def render(frame: pd.DataFrame) -> Table:
-    """Accuracy and difference from the published variant; of the switches, those that were run."""
-    dataset = dataset_of(frame, DATASET)
-    rows = rows_of(frame, method="metaug", dataset=dataset, backbone="alexnet", probe="conv")
-    settings = _settings(rows["setting"].unique())
-    shown = settings.keys() | {"published", "recipe", "released"} if settings else LABELS.keys()
-    floors = tuple(VIEWS.values())
-    untrained = rows_of(frame, method=FLOOR, dataset=dataset, backbone="alexnet", metric="top1")
-    recipe_floor = {
-        ("recipe_floor", probe): Cell(cell(untrained, setting=setting, probe=probe))
-        for setting in untrained["setting"].unique()
-        if RECIPE_SIZE in setting.split(";")
-        for probe in ("conv", "fc")
-    }
+def cells(grid: Grid) -> dict[TablePlace, Query]:
+    """Every variant, and the floors of their networks."""
+    return variant_cells(grid, DATASET, variants(grid))
+
+
+def render(grid: Grid, results: Results) -> Table:
+    """Accuracy and difference from the published variant, for the switches that the scale has."""
+    queries = cells(grid)
+    shown = VARIANT_LABELS.keys() | variants(grid).keys()
     return Table(
         title="Extra 2",
         caption="The paper's text against its code: top-1 accuracy (per cent) of MetAug, AlexNet, "
-        f"{dataset_name(dataset)}.",
-        scale=scale_of(frame),
+        f"{dataset_name(dataset_of(grid, DATASET))}.",
+        scale=grid.scale.name,
         rows=(
             *(Row(n, (label,), ranked=False) for n, label in LABELS.items() if n in shown),
-            *map(floor_row, floors),
-            Row("recipe_floor", ("Untrained, as in the whole recipe",), ranked=False),
+            *floor_rows(grid, queries),
         ),
         columns=COLUMNS,
-        cells=accuracy_cells(frame, dataset, settings, "published")
-        | untrained_cells(frame, dataset, floors)
-        | recipe_floor,
+        cells=variant_table_cells(queries, results, "published"),
         footnotes=FOOTNOTES,
         stub=("Variant",),
     )
-
-
-def _settings(texts: Iterable[str]) -> dict[str, str]:
-    """The setting of each row that was run, by the row's name.
-
-    A setting names what differs from the default, which is the published variant unless the user
-    overrides it. What the other variant's setting names are the switches; beside the published
-    default a switch is named alone, beside the released one all the others are.
-    """
-    found = {frozenset(text.split(";")) - {""}: text for text in texts if "features=" not in text}
-    overridden = any("variant=published" in parts for parts in found)
-    default, other = ("released", "published") if overridden else ("published", "released")
-    wanted = {default: frozenset[str]()}
-    if recipe := next((parts for parts in found if RECIPE_SIZE in parts), None):
-        wanted["recipe"] = recipe
-    own_optimiser = {parts for parts in found if "optimizer=sgd" in parts}
-    if whole := max(
-        (parts for parts in found.keys() - own_optimiser if f"variant={other}" in parts),
-        key=len,
-        default=None,
-    ):
-        wanted[other] = whole
-        for part in whole:
-            if (switch := part.partition("=")[0]) in SWITCHES:
-                wanted[switch] = whole - {part} if overridden else frozenset({part})
-    text = wanted.get("published", frozenset())
-    for parts in own_optimiser:
-        if parts >= text and {part.partition("=")[0] for part in parts - text} <= {*OPTIMISER}:
-            wanted["optimizer"] = parts
-    return {row: found[parts] for row, parts in wanted.items() if parts in found}

@@ -1,21 +1,19 @@
 """Extra 4: does it matter how the updates of encoders and generators take turns?"""
 
-import pandas as pd
-
 from metaug.config import Grid
-from metaug.paper.cells import dataset_of, scale_of, settings_by
-from metaug.paper.floors import floor_row, views_of, with_floors
+from metaug.paper.cells import TablePlace, dataset_of
+from metaug.paper.floors import floor_rows
 from metaug.paper.variants import (
+    ACCURACIES,
     COLUMNS,
     DIFFERENCE_NOTE,
     OWN_QUESTION,
-    accuracy_cells,
-    training_cells,
-    untrained_cells,
+    variant_cells,
+    variant_table_cells,
 )
 from metaug.reporting.names import dataset_name
+from metaug.reporting.results import Query, Results
 from metaug.reporting.tables import Column, Row, Table
-from metaug.spec import TrialSpec
 
 DATASET = "cifar10"
 UPDATE_ORDERS = {
@@ -26,39 +24,30 @@ UPDATE_ORDERS = {
 DEFAULT_UPDATE_ORDER = "per_pass"
 
 
-def trials(grid: Grid) -> list[TrialSpec]:
+MEASURES = ACCURACIES | {"seconds": ("", "train_seconds")}
+
+
+def cells(grid: Grid) -> dict[TablePlace, Query]:
     """MetAug with each order of updates, and its floor."""
-    return with_floors(
-        grid,
-        (
-            grid.spec(method, dataset, update_order=order)
-            for dataset in grid.datasets(DATASET)
-            for method in grid.wanted(("metaug",))
-            for order in UPDATE_ORDERS
-        ),
-    )
+    variants = {order: {"update_order": order} for order in UPDATE_ORDERS}
+    return variant_cells(grid, DATASET, variants, MEASURES)
 
 
-def render(frame: pd.DataFrame) -> Table:
+def render(grid: Grid, results: Results) -> Table:
     """Accuracy, its difference from the pass by pass update, and time."""
-    dataset = dataset_of(frame, DATASET)
-    found = settings_by(
-        frame, {"update_order": DEFAULT_UPDATE_ORDER}, method="metaug", dataset=dataset
-    )
-    settings = {order: found[order,] for order in UPDATE_ORDERS if (order,) in found}
+    queries = cells(grid)
     return Table(
         title="Extra 4",
         caption="Updates of encoders and generators in turns or at once: top-1 accuracy (per "
-        f"cent) of MetAug, AlexNet, {dataset_name(dataset)}; seconds of training.",
-        scale=scale_of(frame),
+        f"cent) of MetAug, AlexNet, {dataset_name(dataset_of(grid, DATASET))}; seconds of "
+        "training.",
+        scale=grid.scale.name,
         rows=(
             *(Row(order, (label,), ranked=False) for order, label in UPDATE_ORDERS.items()),
-            floor_row(views_of("metaug")),
+            *floor_rows(grid, queries),
         ),
         columns=(*COLUMNS, Column("seconds", ("training", "seconds"))),
-        cells=accuracy_cells(frame, dataset, settings, DEFAULT_UPDATE_ORDER)
-        | training_cells(frame, dataset, settings, "seconds", "train_seconds")
-        | untrained_cells(frame, dataset, [views_of("metaug")]),
+        cells=variant_table_cells(queries, results, DEFAULT_UPDATE_ORDER),
         footnotes=(
             DIFFERENCE_NOTE,
             "The encoders make the same number of steps in all rows. At once, both updates share "

@@ -1,23 +1,13 @@
 """Extra 5: does every method learn? All under one protocol, beside their untrained networks."""
 
-import pandas as pd
-
 from metaug.config import Grid
-from metaug.paper.cells import SWAV_HARD_NOTE, dataset_of, derived, rows_of, scale_of
-from metaug.paper.floors import (
-    FLOOR,
-    floor_cells,
-    floor_row,
-    floor_settings,
-    views_of,
-    views_of_all,
-    with_floors,
-)
+from metaug.paper.cells import TablePlace, dataset_of, in_columns, row_cells
+from metaug.paper.floors import FLOOR, floor_cells, floor_query, floor_rows
+from metaug.paper.notes import SWAV_HARD_NOTE
 from metaug.paper.variants import OWN_QUESTION
-from metaug.reporting.aggregate import cell, select
 from metaug.reporting.names import METHOD_NAMES, dataset_name, method_name
+from metaug.reporting.results import Query, Results
 from metaug.reporting.tables import Cell, Column, Row, Table
-from metaug.spec import TrialSpec
 
 DATASET = "cifar10"
 PROBES = ("conv", "fc6", "fc")
@@ -30,10 +20,7 @@ MEASURES = {
     "last_loss": ("", "last_loss"),
     "seconds": ("", "train_seconds"),
 }
-"""Probe and metric of the columns that show one number of the frame."""
-
-NOT_RUN = "not run"
-"""No setting of the frame."""
+"""Read-out and metric of the columns that show one number."""
 
 COLUMNS = (
     *(
@@ -70,52 +57,41 @@ FOOTNOTES = (
 )
 
 
-def trials(grid: Grid) -> list[TrialSpec]:
-    """Every method on AlexNet under the common protocol, and the floors."""
+def methods_of(grid: Grid) -> list[str]:
+    """Every method that trains, and those that the user asks for by name."""
     methods = dict.fromkeys((*METHOD_NAMES, *(grid.config.methods or ())))
-    return with_floors(
-        grid,
-        (
-            grid.spec(method, dataset)
-            for dataset in grid.datasets(DATASET)
-            for method in grid.wanted(methods)
-        ),
-    )
+    return [method for method in methods if method != FLOOR]
 
 
-def render(frame: pd.DataFrame) -> Table:
+def cells(grid: Grid) -> dict[TablePlace, Query]:
+    """Every method on AlexNet under the common protocol, and the floors."""
+    found: dict[TablePlace, Query] = {}
+    for dataset in grid.datasets(DATASET):
+        for method in grid.wanted(methods_of(grid)):
+            found |= row_cells(method, grid.spec(method, dataset), MEASURES)
+    of_features = [column for column, (readout, _) in MEASURES.items() if readout]
+    return found | floor_cells(grid, in_columns(found, *of_features))
+
+
+def render(grid: Grid, results: Results) -> Table:
     """One row for each method: accuracy, gain on its floor, spread of the features, loss, time."""
-    dataset = dataset_of(frame, DATASET)
-    rows = rows_of(frame, dataset=dataset, backbone="alexnet")
-    methods = [
-        method
-        for method in dict.fromkeys((*METHOD_NAMES, *rows[rows["setting"] == ""]["method"]))
-        if method != FLOOR
-    ]
-    floors, settings = views_of_all(methods), floor_settings(frame)
-    cells = floor_cells(frame, dataset, MEASURES, floors)
-    for method in methods:
-        own = {"method": method, "setting": ""}
-        floor = {"method": FLOOR, "setting": settings.get(views_of(method), NOT_RUN)}
-        for column, (probe, metric) in MEASURES.items():
-            cells[method, column] = Cell(cell(rows, probe=probe, metric=metric, **own))
-        for probe in PROBES:
-            keys = {"probe": probe, "metric": "top1"}
-            gain = select(rows, **own, **keys) - select(rows, **floor, **keys)
-            parts = (cell(rows, **own, **keys), cell(rows, **floor, **keys))
-            cells[method, f"{probe}_gain"] = Cell(derived(gain.dropna(), parts))
-    cells = {place: shown for place, shown in cells.items() if shown.ours.n}
+    queries = cells(grid)
+    shown = {place: Cell(results.interval(query)) for place, query in queries.items()}
+    for (row, column), query in queries.items():
+        if column in PROBES and query.spec.method != FLOOR:
+            gain = results.difference(query, floor_query(grid, query))
+            shown[row, f"{column}_gain"] = Cell(gain)
     return Table(
         title="Extra 5",
         caption="Every method under one protocol: accuracy (per cent) of linear probes and of the "
         "nearest neighbours on frozen AlexNet features, spread of the features, and loss, "
-        f"{dataset_name(dataset)}.",
-        scale=scale_of(frame),
+        f"{dataset_name(dataset_of(grid, DATASET))}.",
+        scale=grid.scale.name,
         rows=(
-            *(Row(method, (method_name(method),), ranked=False) for method in methods),
-            *map(floor_row, floors),
+            *(Row(m, (method_name(m),), ranked=False) for m in methods_of(grid)),
+            *floor_rows(grid, queries),
         ),
         columns=COLUMNS,
-        cells=cells,
+        cells=shown,
         footnotes=FOOTNOTES,
     )

@@ -2,17 +2,14 @@
 
 from typing import Any
 
-import pandas as pd
-
 from metaug.config import Grid
-from metaug.paper.cells import dataset_of, rows_of, scale_of
+from metaug.paper.cells import TablePlace, dataset_of, row_cells
 from metaug.paper.floors import FLOOR
 from metaug.paper.variants import OWN_QUESTION
-from metaug.reporting.aggregate import cell
 from metaug.reporting.names import dataset_name, method_name
+from metaug.reporting.results import Query, Results
 from metaug.reporting.statistics import NAN, Interval
 from metaug.reporting.tables import Cell, Column, Row, Table
-from metaug.spec import TrialSpec
 
 DATASET = "cifar10"
 BACKBONE = "resnet18"
@@ -50,38 +47,34 @@ FOOTNOTES = (
 )
 
 
-def trials(grid: Grid) -> list[TrialSpec]:
+def cells(grid: Grid) -> dict[TablePlace, Query]:
     """The presets `own` that have a public number, and the untrained network."""
     (epochs,) = grid.values("extra6.epochs", (EPOCHS,))
     own: dict[str, Any] = {"preset": "own", "epochs": epochs}
-    return [
-        grid.spec(method, dataset, BACKBONE, **({} if method == FLOOR else own))
-        for dataset in grid.datasets(DATASET)
-        for method in grid.wanted((FLOOR, *grid.values("extra6.methods", tuple(LIGHTLY_KNN))))
-    ]
+    found: dict[TablePlace, Query] = {}
+    for dataset in grid.datasets(DATASET):
+        for method in grid.wanted((*grid.values("extra6.methods", tuple(LIGHTLY_KNN)), FLOOR)):
+            changes = {} if method == FLOOR else own
+            found |= row_cells(method, grid.spec(method, dataset, BACKBONE, **changes), MEASURES)
+    return found
 
 
-def render(frame: pd.DataFrame) -> Table:
+def render(grid: Grid, results: Results) -> Table:
     """One row for each method, with the public number beside ours."""
-    dataset = dataset_of(frame, DATASET)
-    rows = rows_of(frame, dataset=dataset, backbone=BACKBONE)
-    cells = {}
-    for method in (*LIGHTLY_KNN, FLOOR):
-        for column, (probe, metric) in MEASURES.items():
-            found = cell(rows, method=method, probe=probe, metric=metric)
-            if found.n:
-                cells[method, column] = Cell(found)
-        if dataset == DATASET and method in LIGHTLY_KNN:
-            cells[method, "public_knn"] = Cell(Interval(LIGHTLY_KNN[method], NAN, 0))
+    dataset = dataset_of(grid, DATASET)
+    shown = {place: Cell(results.interval(query)) for place, query in cells(grid).items()}
+    if dataset == DATASET:
+        for method, accuracy in LIGHTLY_KNN.items():
+            shown[method, "public_knn"] = Cell(Interval(accuracy, NAN, 0))
     return Table(
         title="Extra 6",
         caption="Methods under a published recipe of their own: accuracy (per cent) of linear "
         f"probes and nearest neighbours on frozen ResNet-18 features, {dataset_name(dataset)}.",
-        scale=scale_of(frame),
+        scale=grid.scale.name,
         rows=tuple(
             Row(method, (method_name(method),), ranked=False) for method in (*LIGHTLY_KNN, FLOOR)
         ),
         columns=COLUMNS,
-        cells=cells,
+        cells=shown,
         footnotes=FOOTNOTES,
     )

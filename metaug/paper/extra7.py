@@ -3,15 +3,14 @@
 import pandas as pd
 
 from metaug.config import Grid
-from metaug.paper.cells import Value, dataset_of, difference, rows_of, scale_of, settings_by
-from metaug.paper.floors import floor_cells, floor_row, views_of_all, with_floors
+from metaug.paper.cells import TablePlace, dataset_of, in_columns, row_cells
+from metaug.paper.floors import floor_cells, floor_rows
 from metaug.paper.table1 import METHODS, PROBES
 from metaug.paper.variants import OWN_QUESTION
-from metaug.reporting.aggregate import CellInterval, cell
 from metaug.reporting.names import NOT_RANKED, dataset_name, method_name
+from metaug.reporting.results import CellInterval, Query, Results
 from metaug.reporting.statistics import NAN
 from metaug.reporting.tables import Cell, Column, Row, Table
-from metaug.spec import TrialSpec
 
 DATASET = "cifar10"
 PROTOCOL, SIMCLR = "protocol", "simclr"
@@ -40,65 +39,64 @@ FOOTNOTES = (
 )
 
 
-def trials(grid: Grid) -> list[TrialSpec]:
+def methods_of(grid: Grid) -> tuple[str, ...]:
+    """The rows: those of Table 1 that the scale has."""
+    return grid.values("extra7.methods", METHODS)
+
+
+def cells(grid: Grid) -> dict[TablePlace, Query]:
     """The rows of Table 1 with both augmentations, and the floors."""
-    return with_floors(
-        grid,
-        (
-            grid.spec(method, dataset, **changes)
-            for dataset in grid.datasets(DATASET)
-            for method in grid.wanted(grid.values("extra7.methods", METHODS))
-            for changes in ({}, {"augmentation": SIMCLR})
-        ),
-    )
+    found: dict[TablePlace, Query] = {}
+    for dataset in grid.datasets(DATASET):
+        for method in grid.wanted(methods_of(grid)):
+            for name, changes in ((PROTOCOL, {}), (SIMCLR, {"augmentation": SIMCLR})):
+                columns = {f"{probe}_{name}": (probe, "top1") for probe in PROBES}
+                found |= row_cells(method, grid.spec(method, dataset, **changes), columns)
+    under_protocol = in_columns(found, *(f"{probe}_{PROTOCOL}" for probe in PROBES))
+    return found | floor_cells(grid, under_protocol)
 
 
-def render(frame: pd.DataFrame) -> Table:
+def render(grid: Grid, results: Results) -> Table:
     """One row for each method: accuracies under both augmentations, and its rank under each."""
-    dataset = dataset_of(frame, DATASET)
-    rows = rows_of(frame, dataset=dataset, backbone="alexnet", metric="top1")
-    defaults: dict[str, Value] = {"augmentation": PROTOCOL}
-    settings = {
-        method: {name: setting for (name,), setting in found.items() if name in AUGMENTATIONS}
-        for method in METHODS
-        if (found := settings_by(rows, defaults, method=method))
-    }
-    # a method that was run with one of them alone belongs to other artefacts
-    settings = {method: both for method, both in settings.items() if len(both) == 2}
-    shown = tuple(settings) or METHODS
-    floors = views_of_all(shown)
-    cells = floor_cells(frame, dataset, {f"{p}_{PROTOCOL}": (p, "top1") for p in PROBES}, floors)
+    queries = cells(grid)
+    shown = {place: Cell(results.interval(query)) for place, query in queries.items()}
+    for (row, column), query in queries.items():
+        probe, _, name = column.partition("_")
+        if name == SIMCLR:
+            change = results.difference(query, queries[row, f"{probe}_{PROTOCOL}"])
+            shown[row, f"{probe}_difference"] = Cell(change)
     for probe in PROBES:
-        for method, both in settings.items():
-            keys = {"method": method, "probe": probe}
-            for name, setting in both.items():
-                cells[method, f"{probe}_{name}"] = Cell(cell(rows, setting=setting, **keys))
-            change = difference(rows, both[SIMCLR], both[PROTOCOL], **keys)
-            cells[method, f"{probe}_difference"] = Cell(change)
         for name in AUGMENTATIONS:
-            column = f"{probe}_{name}"
-            measured = {
-                method: cell(rows, method=method, probe=probe, setting=both[name])
-                for method, both in settings.items()
-                if method not in NOT_RANKED
-            }
-            means = pd.Series(
-                {method: found.mean for method, found in measured.items()}, dtype=float
-            )
-            for method, rank in means.rank(ascending=False, method="min").items():
-                place = CellInterval(float(rank), NAN, measured[str(method)].n)
-                place.specs = measured[str(method)].specs
-                cells[str(method), f"{column}_rank"] = Cell(place)
+            shown |= _ranks(shown, f"{probe}_{name}", f"{probe}_difference")
     return Table(
         title="Extra 7",
         caption="The rows of Table 1 under SimCLR's augmentation: top-1 accuracy (per cent) of "
-        f"linear probes on frozen AlexNet features, {dataset_name(dataset)}.",
-        scale=scale_of(frame),
+        f"linear probes on frozen AlexNet features, {dataset_name(dataset_of(grid, DATASET))}.",
+        scale=grid.scale.name,
         rows=(
-            *(Row(method, (method_name(method),), ranked=False) for method in shown),
-            *map(floor_row, floors),
+            *(Row(m, (method_name(m),), ranked=False) for m in methods_of(grid)),
+            *floor_rows(grid, queries),
         ),
         columns=COLUMNS,
-        cells=cells,
+        cells=shown,
         footnotes=FOOTNOTES,
     )
+
+
+def _ranks(
+    shown: dict[TablePlace, Cell], column: str, run_with_both: str
+) -> dict[TablePlace, Cell]:
+    """The place of each mean in a column, among the self-supervised rows run with both."""
+    measured = {
+        row: shown[row, column].ours
+        for (row, name), cell in shown.items()
+        if name == run_with_both and cell.ours.n and row not in NOT_RANKED
+    }
+    means = pd.Series({row: found.mean for row, found in measured.items()}, dtype=float)
+    ranks = {}
+    for row, rank in means.rank(ascending=False, method="min").items():
+        ours = measured[str(row)]
+        place = CellInterval(float(rank), NAN, ours.n)
+        place.specs = ours.specs if isinstance(ours, CellInterval) else ()
+        ranks[str(row), f"{column}_rank"] = Cell(place)
+    return ranks

@@ -3,19 +3,12 @@
 from collections.abc import Mapping
 
 import numpy as np
-import pandas as pd
 from matplotlib.axes import Axes
 
+from metaug.algorithm.hyper import MetAugHyper
 from metaug.config import Grid
-from metaug.paper.cells import (
-    Value,
-    dataset_of,
-    rows_of,
-    scale_of,
-    settings_by,
-    stand_in_note,
-)
-from metaug.reporting.aggregate import interval_of
+from metaug.paper.cells import dataset_of, intervals
+from metaug.paper.notes import stand_in_note
 from metaug.reporting.figures import (
     Drawing,
     canvas,
@@ -26,16 +19,20 @@ from metaug.reporting.figures import (
     positions,
 )
 from metaug.reporting.names import dataset_name, power_of_ten
+from metaug.reporting.results import Query, Results
 from metaug.reporting.statistics import Interval
 from metaug.reporting.style import BLUE, TEXT_WIDTH, VERMILLION
-from metaug.spec import TrialSpec
 
 DATASET = "cifar10"
-DEFAULT_ALPHA = 1e-11
-ALPHAS = {"with": DEFAULT_ALPHA, "without": 0.0}
+MARGINS: dict[str, dict[str, float]] = {"with": {}, "without": {"alpha": 0.0}}
+"""What each changes in MetAug's defaults."""
+
 FEATURES = {"original": "original features", "with_augmented": "original and augmented"}
 LOOKS = {"positive": (BLUE, "-"), "negative": (VERMILLION, "--")}
 BINS = 50
+METRICS = ("mean_similarity", *(f"histogram_{i:02d}" for i in range(BINS)))
+"""The mean and the histogram's shares."""
+
 CAPTION = (
     "Similarity (1 + cosine) / 2 of pairs of features of different views after training: pairs of "
     "one image (positive) and of two images (negative), among original features and among "
@@ -46,20 +43,26 @@ CAPTION = (
 )
 
 
-def trials(grid: Grid) -> list[TrialSpec]:
-    """MetAug at its default, and without the regularisation."""
-    return [
-        grid.spec(method, dataset, alpha=alpha)
+def cells(grid: Grid) -> dict[tuple[str, str, str, str], Query]:
+    """MetAug with and without the regularisation: by margin, features, pairs and metric."""
+    return {
+        (margin, features, pairs, metric): Query(
+            spec, f";features={features};pairs={pairs}", metric
+        )
         for dataset in grid.datasets(DATASET)
         for method in grid.wanted(("metaug",))
-        for alpha in ALPHAS.values()
-    ]
+        for margin, change in MARGINS.items()
+        for spec in [grid.spec(method, dataset, **change)]
+        for features in FEATURES
+        for pairs in LOOKS
+        for metric in METRICS
+    }
 
 
-def render(frame: pd.DataFrame) -> Drawing:
+def render(grid: Grid, results: Results) -> Drawing:
     """Four panels: with or without the margin, original or all features."""
-    dataset, scale = dataset_of(frame, DATASET), scale_of(frame)
-    found = _distributions(frame, dataset)
+    dataset, scale = dataset_of(grid, DATASET), grid.scale.name
+    shown = intervals(cells(grid), results)
     with canvas(
         f"Similarity of feature pairs, {dataset_name(dataset)}",
         scale,
@@ -69,13 +72,16 @@ def render(frame: pd.DataFrame) -> Drawing:
         columns=2,
         share=True,
     ) as (figure, panels):
-        places = [(margin, features) for margin in ALPHAS for features in FEATURES]
-        for axes, (margin, features) in zip(panels, places, strict=True):
-            drawn = [pairs for pairs in LOOKS if (margin, features, pairs) in found]
-            for pairs in drawn:
-                _draw(axes, found[margin, features, pairs], pairs)
+        places = [(margin, features) for margin in MARGINS for features in FEATURES]
+        for axes, place in zip(panels, places, strict=True):
+            drawn = {key: interval for key, interval in shown.items() if key[:2] == place}
+            for pairs in LOOKS:
+                parts = {key[3]: interval for key, interval in drawn.items() if key[2] == pairs}
+                if any(interval.n for interval in parts.values()):
+                    _draw(axes, parts, pairs)
+            margin, features = place
             axes.set_title(f"{margin} margin: {FEATURES[features]}")
-            note_if_empty(axes, not drawn)
+            note_if_empty(axes, drawn.values())
         panels[0].set_xlim(0, 1)
         positions(panels[0], (0, 0.25, 0.5, 0.75, 1))
         panels[0].set_ylim(bottom=0)
@@ -84,45 +90,13 @@ def render(frame: pd.DataFrame) -> Drawing:
         for axes in panels[::2]:
             axes.set_ylabel("share of pairs (%)")
         legend(figure, panels[0], columns=2)
-    caption = CAPTION.format(alpha=power_of_ten(DEFAULT_ALPHA), dataset=dataset_name(dataset))
-    data = data_of(
-        {(*place, name): v for place, parts in found.items() for name, v in parts.items()},
-        *("margin", "features", "pairs", "metric"),
-    )
+    alpha = power_of_ten(MetAugHyper.model_validate({}).alpha)
+    caption = CAPTION.format(alpha=alpha, dataset=dataset_name(dataset))
     return Drawing(
         figure,
-        data,
-        full_caption(
-            (caption, *stand_in_note((dataset,), (DATASET,))),
-            scale,
-            (interval for parts in found.values() for interval in parts.values()),
-        ),
+        data_of(shown, "margin", "features", "pairs", "metric"),
+        full_caption((caption, *stand_in_note((dataset,), (DATASET,))), scale, shown.values()),
     )
-
-
-def _distributions(
-    frame: pd.DataFrame, dataset: str
-) -> dict[tuple[str, str, str], dict[str, Interval]]:
-    """By margin, features and pairs: the histogram's shares and the mean, by metric."""
-    metrics = ["mean_similarity", *(f"histogram_{i:02d}" for i in range(BINS))]
-    rows = rows_of(frame, method="metaug", dataset=dataset, backbone="alexnet", probe="")
-    rows = rows[rows["metric"].isin(metrics)]
-    defaults: dict[str, Value] = {"alpha": DEFAULT_ALPHA, "features": "", "pairs": ""}
-    settings = settings_by(rows, defaults)
-    trials = {
-        setting: own.pivot(index="trial", columns="metric", values="value")
-        for setting, own in rows.groupby("setting")
-    }
-    return {
-        (margin, features, pairs): {
-            metric: interval_of(trials[settings[alpha, features, pairs]][metric], ())
-            for metric in metrics
-        }
-        for margin, alpha in ALPHAS.items()
-        for features in FEATURES
-        for pairs in LOOKS
-        if (alpha, features, pairs) in settings
-    }
 
 
 def _draw(axes: Axes, parts: Mapping[str, Interval], pairs: str) -> None:

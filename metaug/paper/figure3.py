@@ -2,12 +2,10 @@
 
 from typing import Any
 
-import pandas as pd
-
 from metaug.config import Grid
-from metaug.paper.cells import Value, dataset_of, intervals_by, scale_of, stand_in_note
+from metaug.paper.cells import dataset_of, intervals
+from metaug.paper.notes import stand_in_note
 from metaug.reporting.figures import (
-    NOTHING,
     Drawing,
     accuracy_axis,
     canvas,
@@ -20,8 +18,8 @@ from metaug.reporting.figures import (
     positions,
 )
 from metaug.reporting.names import dataset_name
+from metaug.reporting.results import NOT_RUN, Query, Results
 from metaug.reporting.style import GREY, method_style
-from metaug.spec import TrialSpec
 
 DATASET = "tiny_imagenet"
 DECAYS = (1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0, 8.0)
@@ -39,53 +37,46 @@ CAPTION = (
 )
 
 
-def trials(grid: Grid) -> list[TrialSpec]:
+NO_WEIGHTS = ("no_weights", "")
+"""The place of Eq. 8, beside ("decayed", φ_dec)."""
+
+
+def cells(grid: Grid) -> dict[tuple[str, Any], Query]:
     """Only OUCL with attenuated weights, and without weights."""
-    decays = grid.values("figure3.decay", DECAYS)
-    changes: list[dict[str, Any]] = [{"loss": "weighted", "decay": decay} for decay in decays]
-    changes.append({"loss": "unified", "margin": NO_WEIGHTS_MARGIN})
-    return [
-        grid.spec(method, dataset, **change)
+    changes: dict[tuple[str, Any], dict[str, Any]] = {
+        ("decayed", decay): {"loss": "weighted", "decay": decay}
+        for decay in grid.values("figure3.decay", DECAYS)
+    }
+    changes[NO_WEIGHTS] = {"loss": "unified", "margin": NO_WEIGHTS_MARGIN}
+    return {
+        place: Query(grid.spec(method, dataset, **change), "conv")
         for dataset in grid.datasets(DATASET)
         for method in grid.wanted(("metaug_oucl",))
-        for change in changes
-    ]
-
-
-def render(frame: pd.DataFrame) -> Drawing:
-    """One curve over φ_dec, and a level for no Γ."""
-    dataset, scale = dataset_of(frame, DATASET), scale_of(frame)
-    defaults: dict[str, Value] = {"loss": "oucl", "decay": 1.0, "margin": 0.0}
-    found = intervals_by(
-        frame,
-        defaults,
-        method="metaug_oucl",
-        dataset=dataset,
-        backbone="alexnet",
-        probe="conv",
-        metric="top1",
-    )
-    decayed = {
-        float(decay): interval for (loss, decay, _), interval in found.items() if loss == "weighted"
+        for place, change in changes.items()
     }
-    without = found.get(("unified", 1.0, NO_WEIGHTS_MARGIN), NOTHING)
+
+
+def render(grid: Grid, results: Results) -> Drawing:
+    """One curve over φ_dec, and a level for no Γ."""
+    dataset, scale = dataset_of(grid, DATASET), grid.scale.name
+    shown = intervals(cells(grid), results)
+    decayed = {decay: interval for (line, decay), interval in shown.items() if line == "decayed"}
     with canvas(f"Attenuated weights Γ, {dataset_name(dataset)}", scale, height=2.7) as (
         figure,
         (axes,),
     ):
         curve(axes, decayed, method_style("metaug_oucl"), r"$\Gamma\,/\,\varphi_\mathrm{dec}$")
-        level(axes, without, r"no $\Gamma$")
+        level(axes, shown.get(NO_WEIGHTS, NOT_RUN), r"no $\Gamma$")
         if dataset == DATASET:
             axes.axvline(
                 PUBLISHED_BEST, color=GREY, linestyle=":", linewidth=0.9, label="the paper's best"
             )
-        note_if_empty(axes, not (decayed or without.n))
+        note_if_empty(axes, shown.values())
         axes.set_xlim(DECAYS[0] - 0.4, DECAYS[-1] + 0.4)
         positions(axes, DECAYS)
         axes.set_xlabel(r"$\varphi_\mathrm{dec}$")
         accuracy_axis(axes)
         legend(figure, axes, columns=3)
-    shown = {("decayed", x): decayed[x] for x in sorted(decayed)} | {("no_weights", ""): without}
     caption = CAPTION.format(dataset=dataset_name(dataset))
     return Drawing(
         figure,

@@ -3,13 +3,12 @@
 import math
 from typing import Any
 
-import pandas as pd
-
+from metaug.algorithm.hyper import MetAugHyper
 from metaug.config import Grid
-from metaug.paper.cells import Value, dataset_of, intervals_by, scale_of, stand_in_note
-from metaug.paper.published import published_value
+from metaug.paper.cells import dataset_of, intervals
+from metaug.paper.notes import stand_in_note
+from metaug.paper.published import printed
 from metaug.reporting.figures import (
-    NOTHING,
     Drawing,
     canvas,
     colour_bar,
@@ -19,12 +18,11 @@ from metaug.reporting.figures import (
     shared_norm,
 )
 from metaug.reporting.names import dataset_name, power_of_ten
-from metaug.spec import TrialSpec
+from metaug.reporting.results import Query, Results
 
 DATASET = "cifar100"
 LOSSES = {"oucl": "OUCL", "contrastive": "contrastive"}
 SIZES = {"none": "none", "small": "Small", "medium": "Medium", "large": "Large"}
-DEFAULT_ALPHA = 1e-11
 CAPTION = (
     "Top-1 accuracy of MetAug over the loss and the size of the injected margin, AlexNet fc, "
     "{dataset}. None: no margin-injected regularisation (α = 0, else {alpha}). {paper}"
@@ -35,70 +33,54 @@ PAPER = (
 )
 
 
-def changes(loss: str, size: str) -> dict[str, Any]:
-    """What a cell of the figure changes in MetAug's spec."""
-    return {"loss": loss, **({"alpha": 0.0} if size == "none" else {"margin_size": size})}
-
-
-def trials(grid: Grid) -> list[TrialSpec]:
-    """MetAug with each loss and margin."""
-    return [
-        grid.spec(method, dataset, **changes(loss, size))
+def cells(grid: Grid) -> dict[tuple[str, str], Query]:
+    """MetAug by loss and size of the margin."""
+    return {
+        (loss, size): Query(grid.spec(method, dataset, loss=loss, **_margin(size)), "fc")
         for dataset in grid.datasets(DATASET)
         for method in grid.wanted(("metaug",))
         for loss in LOSSES
         for size in SIZES
-    ]
+    }
 
 
-def render(frame: pd.DataFrame) -> Drawing:
+def _margin(size: str) -> dict[str, Any]:
+    return {"alpha": 0.0} if size == "none" else {"margin_size": size}
+
+
+def render(grid: Grid, results: Results) -> Drawing:
     """A heatmap, losses by margins."""
-    dataset, scale = dataset_of(frame, DATASET), scale_of(frame)
-    defaults: dict[str, Value] = {"loss": "oucl", "margin_size": "large", "alpha": DEFAULT_ALPHA}
-    found = intervals_by(
-        frame,
-        defaults,
-        method="metaug",
-        dataset=dataset,
-        backbone="alexnet",
-        probe="fc",
-        metric="top1",
-    )
-    cells, published, texts = {}, {}, {}
-    for loss in LOSSES:
-        for size in SIZES:
-            values = defaults | changes(loss, size)
-            ours = found.get(tuple(values[key] for key in defaults), NOTHING)
-            setting = f"loss={loss};margin={size}"
-            printed = published_value("figure5", "metaug", dataset, "fc", "top1", setting).value
-            cells[loss, size], published[loss, size] = ours, printed
-            texts[LOSSES[loss], SIZES[size]] = "\n".join(
-                part
-                for part, known in (
-                    (f"{ours.mean:.2f}", True),
-                    (f"± {ours.half_width:.2f}", not math.isnan(ours.half_width)),
-                    (f"paper {printed:.2f}", not math.isnan(printed)),
-                )
-                if known
-            )
+    dataset, scale = dataset_of(grid, DATASET), grid.scale.name
+    shown = intervals(cells(grid), results)
+    paper = printed("figure5") if dataset == DATASET else {}
+    published = {place: value.value for place, value in paper.items()}
+    labelled, texts = {}, {}
+    for (loss, size), interval in shown.items():
+        place = LOSSES[loss], SIZES[size]
+        labelled[place] = interval
+        lines = [f"{interval.mean:.2f}"]
+        if not math.isnan(interval.half_width):
+            lines.append(f"± {interval.half_width:.2f}")
+        if (loss, size) in published:
+            lines.append(f"paper {published[loss, size]:.2f}")
+        texts[place] = "\n".join(lines)
     with canvas(f"Loss and margin, {dataset_name(dataset)}", scale, height=2.6) as (
         figure,
         (axes,),
     ):
-        norm = shared_norm(cells.values())
-        labelled = {(LOSSES[loss], SIZES[size]): v for (loss, size), v in cells.items()}
+        norm = shared_norm(shown.values())
         heatmap(axes, labelled, [*LOSSES.values()], [*SIZES.values()], norm, texts, fontsize=6.5)
         axes.set_xlabel("margin")
         axes.set_ylabel("loss")
-        if found:
+        if any(interval.n for interval in shown.values()):
             colour_bar(figure, (axes,), norm, "top-1 accuracy (%)", "bottom")
     caption = CAPTION.format(
         dataset=dataset_name(dataset),
-        alpha=power_of_ten(DEFAULT_ALPHA),
+        alpha=power_of_ten(MetAugHyper.model_validate({}).alpha),
         paper=PAPER if dataset == DATASET else "",
     ).strip()
     return Drawing(
         figure,
-        data_of(cells, "loss", "margin_size", published=published),
-        full_caption((caption, *stand_in_note((dataset,), (DATASET,))), scale, cells.values()),
+        data_of(shown, "loss", "margin_size", published=published),
+        full_caption((caption, *stand_in_note((dataset,), (DATASET,))), scale, shown.values()),
     )

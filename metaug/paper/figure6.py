@@ -5,10 +5,9 @@ from collections.abc import Callable
 from itertools import product
 from typing import Any
 
-import pandas as pd
-
 from metaug.config import Grid
-from metaug.paper.cells import Value, dataset_of, intervals_by, scale_of, stand_in_note
+from metaug.paper.cells import dataset_of, intervals
+from metaug.paper.notes import stand_in_note
 from metaug.reporting.figures import (
     Drawing,
     canvas,
@@ -19,9 +18,8 @@ from metaug.reporting.figures import (
     shared_norm,
 )
 from metaug.reporting.names import dataset_name, power_of_ten
-from metaug.reporting.statistics import Interval
+from metaug.reporting.results import Query, Results
 from metaug.reporting.style import TEXT_WIDTH
-from metaug.spec import TrialSpec
 
 DATASET = "cifar10"
 VALUES: dict[str, tuple[float, ...]] = {
@@ -29,7 +27,6 @@ VALUES: dict[str, tuple[float, ...]] = {
     "beta": (2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0),
     "delta": (1e-1, 1e-2, 1e-3, 1e-4, 1e-5, 1e-6, 1e-7, 1e-8),
 }
-DEFAULTS: dict[str, Value] = {"alpha": 1e-11, "beta": 16.0, "delta": 1e-5}
 PANELS = (
     ("beta", "delta", "alpha", 1e-13),
     ("alpha", "beta", "delta", 1e-5),
@@ -51,50 +48,36 @@ CAPTION = (
 )
 
 
-def trials(grid: Grid) -> list[TrialSpec]:
-    """MetAug over each two of α, β and δ, the third one held."""
+def cells(grid: Grid) -> dict[tuple[str, float, float, float], Query]:
+    """MetAug over each two of α, β and δ, the third one held: by panel, row, column, held value."""
     values = {key: grid.values(f"figure6.{key}", default) for key, default in VALUES.items()}
-    cells: list[dict[str, Any]] = [
-        {row: y, column: x, held: at}
-        for row, column, held, at in PANELS
-        for y, x in product(values[row], values[column])
-    ]
-    return [
-        grid.spec(method, dataset, **changes)
+    return {
+        (f"{row}-{column}", y, x, at): Query(
+            grid.spec(method, dataset, **{row: y, column: x, held: at}), "fc"
+        )
         for dataset in grid.datasets(DATASET)
         for method in grid.wanted(("metaug",))
-        for changes in cells
-    ]
+        for row, column, held, at in PANELS
+        for y, x in product(values[row], values[column])
+    }
 
 
-def render(frame: pd.DataFrame) -> Drawing:
-    """Three heatmaps with one scale of colours; their rows and columns are what has been run."""
-    dataset, scale = dataset_of(frame, DATASET), scale_of(frame)
-    found = intervals_by(
-        frame,
-        DEFAULTS,
-        method="metaug",
-        dataset=dataset,
-        backbone="alexnet",
-        probe="fc",
-        metric="top1",
-    )
-    shown: dict[tuple[str, float, float, float], Interval] = {}
+def render(grid: Grid, results: Results) -> Drawing:
+    """Three heatmaps with one scale of colours."""
+    dataset, scale = dataset_of(grid, DATASET), grid.scale.name
+    shown = intervals(cells(grid), results)
     with canvas(
         f"α, β and δ, {dataset_name(dataset)}", scale, width=TEXT_WIDTH, height=2.5, columns=3
     ) as (figure, panels):
-        norm = shared_norm(found.values())
+        norm = shared_norm(shown.values())
         for axes, (row, column, held, at) in zip(panels, PANELS, strict=True):
-            cells = {
-                (values[row], values[column]): interval
-                for key, interval in found.items()
-                if (values := dict(zip(DEFAULTS, map(float, key), strict=True)))[held] == at
+            ys = grid.values(f"figure6.{row}", VALUES[row])
+            xs = grid.values(f"figure6.{column}", VALUES[column])
+            labelled = {
+                (TEXTS[row](y), TEXTS[column](x)): interval
+                for (panel, y, x, _), interval in shown.items()
+                if panel == f"{row}-{column}"
             }
-            ys = _axis(row, {y for y, _ in cells})
-            xs = _axis(column, {x for _, x in cells})
-            cells = {(y, x): cells[y, x] for y, x in product(ys, xs) if (y, x) in cells}
-            shown |= {(f"{row}-{column}", y, x, at): v for (y, x), v in cells.items()}
-            labelled = {(TEXTS[row](y), TEXTS[column](x)): v for (y, x), v in cells.items()}
             heatmap(
                 axes,
                 labelled,
@@ -108,7 +91,7 @@ def render(frame: pd.DataFrame) -> Drawing:
             axes.set_title(f"{SYMBOLS[held]} = {TEXTS[held](at)}")
             axes.set_ylabel(SYMBOLS[row], rotation=0, va="center", labelpad=8)
             axes.set_xlabel(SYMBOLS[column])
-        if found:
+        if any(interval.n for interval in shown.values()):
             colour_bar(figure, panels, norm, "top-1 accuracy (%)")
     caption = CAPTION.format(dataset=dataset_name(dataset))
     widths = [v.half_width for v in shown.values() if not math.isnan(v.half_width)]
@@ -121,9 +104,3 @@ def render(frame: pd.DataFrame) -> Drawing:
         data_of(shown, "panel", "row", "column", "held"),
         full_caption(filter(None, sentences), scale, shown.values()),
     )
-
-
-def _axis(key: str, run: set[float]) -> list[float]:
-    """The values of a panel's axis: what has been run of the paper's, else all of them; large
-    values of α and δ first, as the paper lists them."""
-    return [value for value in VALUES[key] if value in run] or list(VALUES[key])

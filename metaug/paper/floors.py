@@ -4,28 +4,23 @@ Networks differ in what they give untrained: three half-width encoders of colour
 features than one of RGB. So every table of accuracies shows the floor of each network in it.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
-import pandas as pd
-
 from metaug.config import Grid
-from metaug.method import registered_methods
-from metaug.paper.cells import rows_of, settings_by
-from metaug.reporting.aggregate import cell
+from metaug.paper.cells import TablePlace
 from metaug.reporting.names import view_names
-from metaug.reporting.tables import Cell, Row
+from metaug.reporting.results import Query
+from metaug.reporting.tables import Row
 from metaug.spec import TrialSpec
 
 FLOOR = "random"
 """The method that does not train."""
 
-RGB = ("rgb",)
 ARCHITECTURE = ("views", "width", "view_width", "image_size", "train_images", "probe")
 """Fields of a spec, besides data set and backbone, on which the floor depends: those of the
 network, and what its probe learns from."""
-
-Views = tuple[str, ...]
 
 
 def floor_of(grid: Grid, spec: TrialSpec) -> TrialSpec:
@@ -34,62 +29,45 @@ def floor_of(grid: Grid, spec: TrialSpec) -> TrialSpec:
     return grid.spec(FLOOR, spec.dataset, spec.backbone, **same)
 
 
-def with_floors(grid: Grid, specs: Iterable[TrialSpec]) -> list[TrialSpec]:
-    """The specs and, if the user wants them, their distinct floors."""
-    specs = list(specs)
-    wanted = grid.wanted((FLOOR,))
-    return [*specs, *dict.fromkeys(floor_of(grid, spec) for spec in specs if wanted)]
+def floor_query(grid: Grid, query: Query) -> Query:
+    """The same number of the untrained network."""
+    return replace(query, spec=floor_of(grid, query.spec))
 
 
-def views_of(method: str) -> Views:
-    """The views that a method sees by default; RGB for one that is not known."""
-    kind = registered_methods().get(method)
-    return kind.default_views if kind else RGB
+def floor_cells(grid: Grid, cells: Mapping[TablePlace, Query]) -> dict[TablePlace, Query]:
+    """The floors of a table's cells: in the same columns, in a row for each network.
 
-
-def views_of_all(methods: Iterable[str]) -> tuple[Views, ...]:
-    """The distinct views of some methods, RGB first and more views later."""
-    return tuple(sorted({views_of(method) for method in methods}, key=lambda v: (len(v), v)))
-
-
-def floor_row(views: Views) -> Row:
-    """The row of a floor, such as "Untrained, RGB"."""
-    return Row(row_name(views), (f"Untrained, {view_names(views)}",), ranked=False)
-
-
-def row_name(views: Views) -> str:
-    return "_".join((FLOOR, *views))
-
-
-def floor_settings(frame: pd.DataFrame, backbone: str = "alexnet") -> dict[Views, str]:
-    """The settings of the frame's floors, the same for all data sets, by their views."""
-    rows = rows_of(frame, method=FLOOR, backbone=backbone)
-    found = settings_by(rows, {"views": "|".join(RGB)})
-    return {tuple(str(views).split("|")): setting for (views,), setting in found.items()}
-
-
-def floor_cells(
-    frame: pd.DataFrame,
-    dataset: str,
-    columns: Mapping[str, tuple[str, str]],
-    views: Iterable[Views],
-    backbone: str = "alexnet",
-) -> dict[tuple[str, str], Cell]:
-    """The cells of the rows of some floors.
-
-    Args:
-        frame: tidy frame.
-        dataset, backbone: of the floors.
-        columns: probe and metric of each column, by its name.
-        views: of the rows (`floor_row`).
+    The row of fewest views comes first. There are none where the user does not want the untrained
+    network.
     """
-    settings = floor_settings(frame, backbone)
-    rows = rows_of(frame, method=FLOOR, dataset=dataset, backbone=backbone)
-    return {
-        (row_name(seen), column): Cell(
-            cell(rows, setting=settings[seen], probe=probe, metric=metric)
-        )
-        for seen in views
-        if seen in settings
-        for column, (probe, metric) in columns.items()
-    }
+    if not grid.wanted((FLOOR,)):
+        return {}
+    found = {}
+    for (_, column), query in cells.items():
+        floor = floor_query(grid, query)
+        found[_row_name(grid, floor.spec), column] = floor
+    places = sorted(found, key=lambda place: (len(found[place].spec.views), place[0]))
+    return {place: found[place] for place in places}
+
+
+def floor_rows(grid: Grid, cells: Mapping[TablePlace, Query]) -> list[Row]:
+    """The rows of the floors among a table's cells, such as "Untrained, RGB"."""
+    specs = {row: query.spec for (row, _), query in cells.items() if query.spec.method == FLOOR}
+    return [Row(row, (_label(grid, spec),), ranked=False) for row, spec in specs.items()]
+
+
+def _row_name(grid: Grid, floor: TrialSpec) -> str:
+    name = "_".join((FLOOR, *floor.views))
+    return f"{name}_{floor.hash}" if _difference(grid, floor) else name
+
+
+def _label(grid: Grid, floor: TrialSpec) -> str:
+    """Names what else sets a floor apart from others of the same views."""
+    difference = _difference(grid, floor).replace(";", ", ")
+    label = f"Untrained, {view_names(floor.views)}"
+    return f"{label}; {difference}" if difference else label
+
+
+def _difference(grid: Grid, floor: TrialSpec) -> str:
+    same_views = grid.spec(FLOOR, floor.dataset, floor.backbone, views=floor.views)
+    return floor.difference(same_views)

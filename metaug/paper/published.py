@@ -7,11 +7,16 @@ from typing import NamedTuple
 import pandas as pd
 
 PUBLISHED_CSV = Path(__file__).with_name("published.csv")
-TEXTS = ["artefact", "method", "dataset", "backbone", "metric", "setting", "note"]
 
 
 class PublishedValue(NamedTuple):
-    """A printed number. nan where the paper prints none (`value`) or no interval (`ci95`)."""
+    """A printed number, per cent.
+
+    Attributes:
+        value: nan where a figure shows a position alone.
+        ci95: half-width of the 95 % interval; nan where none is printed.
+        quoted: the paper took the number from elsewhere († in its tables).
+    """
 
     value: float
     ci95: float
@@ -21,66 +26,39 @@ class PublishedValue(NamedTuple):
 NOT_PRINTED = PublishedValue(float("nan"), float("nan"), False)
 
 
+@cache
 def load_published() -> pd.DataFrame:
     """All printed numbers, one row each.
 
     artefact   table1 ... table6, figure3, figure5, figure7
-    method, dataset, metric   as in the tidy frame; dataset may be "average" (Table 2)
-    backbone   the paper's column: "conv" and "fc" are the read-outs of an AlexNet (`probe` in the
-               tidy frame), "resnet50" is a backbone; "" means one number for conv and fc
+    row, column   the place, by the names in our CSV of that artefact
     value      per cent, float; nan where a figure shows a position only
     ci95       half-width of the 95 % interval, float; nan where none is printed
     quoted     bool: the paper took the number from elsewhere († in the tables)
-    setting    the paper's words: an augmentation set, a view setting, "delta=1e-5", ...
     note       free text
     """
-    return _read().copy()
-
-
-@cache
-def _read() -> pd.DataFrame:
-    types = {**dict.fromkeys(TEXTS, "str"), "value": "float64", "ci95": "float64", "quoted": "bool"}
+    texts = dict.fromkeys(["artefact", "row", "column", "note"], "str")
+    types = {**texts, "value": "float64", "ci95": "float64", "quoted": "bool"}
     empty_is_missing = {"value": [""], "ci95": [""]}
     return pd.read_csv(
         PUBLISHED_CSV, dtype=types, keep_default_na=False, na_values=empty_is_missing
     )
 
 
-def published_value(
-    artefact: str,
-    method: str,
-    dataset: str,
-    backbone: str,
-    metric: str,
-    setting: str = "",
-    quoted: bool | None = None,
-) -> PublishedValue:
-    """The printed number of one cell; `NOT_PRINTED` where the paper has none.
-
-    `backbone` is "conv", "fc" or "resnet50", see `load_published`. `quoted` chooses between the
-    two numbers of one cell that Table 6 prints for CMC (quoted, and re-implemented).
+@cache
+def printed(artefact: str) -> dict[tuple[str, str], PublishedValue]:
+    """What the paper prints in an artefact, by row and column.
 
     Raises:
-        ValueError: an unknown artefact, or a cell with two numbers and `quoted` not given.
+        ValueError: an unknown artefact, or two numbers in one place.
     """
-    table = _read()
-    if artefact not in set(table["artefact"]):
-        raise ValueError(f"nothing is transcribed of {artefact!r}")
-    chosen = (
-        (table["artefact"] == artefact)
-        & (table["method"] == method)
-        & (table["dataset"] == dataset)
-        & (table["metric"] == metric)
-        & (table["setting"] == setting)
-        & ((table["backbone"] == backbone) | (table["backbone"] == ""))
-    )
-    if quoted is not None:
-        chosen &= table["quoted"] == quoted
-    rows = table[chosen]
+    table = load_published()
+    rows = table[table["artefact"] == artefact]
     if rows.empty:
-        return NOT_PRINTED
-    if len(rows) > 1:
-        cell = f"{artefact} {method} {dataset} {backbone} {metric} {setting}"
-        raise ValueError(f"the paper prints {len(rows)} numbers for {cell}: say quoted=")
-    row = rows.iloc[0]
-    return PublishedValue(float(row["value"]), float(row["ci95"]), bool(row["quoted"]))
+        raise ValueError(f"nothing is transcribed of {artefact!r}")
+    if rows.duplicated(["row", "column"]).any():
+        raise ValueError(f"two numbers are transcribed in one place of {artefact}")
+    return {
+        (row.row, row.column): PublishedValue(row.value, row.ci95, row.quoted)
+        for row in rows.itertuples()
+    }

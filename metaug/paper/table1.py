@@ -1,21 +1,12 @@
 """Table 1: linear probes on four data sets, AlexNet conv and fc."""
 
-import pandas as pd
-
 from metaug.config import Grid
-from metaug.paper.cells import dataset_notes, datasets_of, protocol_notes, rows_of, scale_of
-from metaug.paper.floors import (
-    FLOOR,
-    floor_cells,
-    floor_row,
-    views_of_all,
-    with_floors,
-)
-from metaug.paper.published import published_value
-from metaug.reporting.aggregate import cell
+from metaug.paper.cells import TablePlace, row_cells, table_cells
+from metaug.paper.floors import FLOOR, floor_cells, floor_rows
+from metaug.paper.notes import dataset_notes, protocol_notes
 from metaug.reporting.names import dataset_name
-from metaug.reporting.tables import Cell, Column, Table, method_row
-from metaug.spec import TrialSpec
+from metaug.reporting.results import Query, Results
+from metaug.reporting.tables import Column, Table, method_row
 
 DATASETS = ("tiny_imagenet", "stl10", "cifar10", "cifar100")
 PROBES = ("conv", "fc")
@@ -52,52 +43,37 @@ FOOTNOTES = (
 )
 
 
-def trials(grid: Grid) -> list[TrialSpec]:
-    """Every method of the table that exists, and the floors, on every data set of the scale.
-
-    A method that the user asks for by name joins, though the paper does not know it.
-    """
-    methods = dict.fromkeys((FLOOR, *METHODS, *(grid.config.methods or ())))
-    return with_floors(
-        grid,
-        (
-            grid.spec(method, dataset)
-            for dataset in grid.datasets(*DATASETS)
-            for method in grid.wanted(methods)
-        ),
-    )
+def methods_of(grid: Grid) -> tuple[str, ...]:
+    """The rows: the paper's, and methods that it does not know but the user asks for by name."""
+    methods = dict.fromkeys((*METHODS, *(grid.config.methods or ())))
+    return tuple(method for method in methods if method != FLOOR)
 
 
-def render(frame: pd.DataFrame) -> Table:
-    """Table 1 from the tidy frame: one column for each data set in it and read-out."""
-    datasets = datasets_of(frame, *DATASETS)
-    rows = rows_of(frame, backbone="alexnet", setting="", metric="top1")
-    methods = [m for m in dict.fromkeys((*METHODS, *rows["method"])) if m != FLOOR]
-    floors = views_of_all(methods)
+def cells(grid: Grid) -> dict[TablePlace, Query]:
+    """Every method, and the floors, on every data set of the scale."""
+    found: dict[TablePlace, Query] = {}
+    for dataset in grid.datasets(*DATASETS):
+        columns = {f"{dataset}_{probe}": (probe, "top1") for probe in PROBES}
+        for method in grid.wanted(methods_of(grid)):
+            found |= row_cells(method, grid.spec(method, dataset), columns)
+    return found | floor_cells(grid, found)
+
+
+def render(grid: Grid, results: Results) -> Table:
+    """One column for each data set and read-out."""
+    datasets = grid.datasets(*DATASETS) or DATASETS
+    queries, scale = cells(grid), grid.scale.name
     columns = tuple(
         Column(f"{dataset}_{probe}", (dataset_name(dataset), probe))
         for dataset in datasets
         for probe in PROBES
     )
-    cells = {
-        (method, f"{dataset}_{probe}"): Cell(
-            cell(rows, method=method, dataset=dataset, probe=probe),
-            *published_value("table1", method, dataset, probe, "top1"),
-        )
-        for method in methods
-        for dataset in datasets
-        for probe in PROBES
-    }
-    for dataset in datasets:
-        measured = {f"{dataset}_{probe}": (probe, "top1") for probe in PROBES}
-        cells |= floor_cells(frame, dataset, measured, floors)
-    scale = scale_of(frame)
     return Table(
         title="Table 1",
         caption="Top-1 accuracy (per cent) of linear probes on frozen AlexNet features.",
         scale=scale,
-        rows=(*map(method_row, methods), *map(floor_row, floors)),
+        rows=(*map(method_row, methods_of(grid)), *floor_rows(grid, queries)),
         columns=columns,
-        cells=cells,
+        cells=table_cells("table1", queries, results, columns),
         footnotes=FOOTNOTES + dataset_notes(datasets, DATASETS) + protocol_notes(scale, "alexnet"),
     )

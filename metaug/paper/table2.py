@@ -3,28 +3,13 @@
 import pandas as pd
 
 from metaug.config import Grid
-from metaug.paper.cells import (
-    SWAV_HARD_NOTE,
-    dataset_notes,
-    datasets_of,
-    derived,
-    protocol_notes,
-    rows_of,
-    scale_of,
-)
-from metaug.paper.floors import (
-    FLOOR,
-    floor_row,
-    floor_settings,
-    row_name,
-    views_of_all,
-    with_floors,
-)
-from metaug.paper.published import published_value
-from metaug.reporting.aggregate import cell, select
+from metaug.paper.cells import TablePlace, row_cells, table_cells
+from metaug.paper.floors import floor_cells, floor_rows
+from metaug.paper.notes import SWAV_HARD_NOTE, dataset_notes, protocol_notes
+from metaug.paper.published import NOT_PRINTED, printed
 from metaug.reporting.names import dataset_name
+from metaug.reporting.results import Query, Results, derived
 from metaug.reporting.tables import Cell, Column, Table, method_row
-from metaug.spec import TrialSpec
 
 DATASETS = ("cifar10", "stl10")
 METHODS = (
@@ -51,46 +36,45 @@ FOOTNOTES = (
 )
 
 
-def trials(grid: Grid) -> list[TrialSpec]:
+def cells(grid: Grid) -> dict[TablePlace, Query]:
     """Every method of the table, and the floors, with a ResNet-50 on every data set."""
-    return with_floors(
-        grid,
-        (
-            grid.spec(method, dataset, "resnet50")
-            for dataset in grid.datasets(*DATASETS)
-            for method in grid.wanted((FLOOR, *METHODS))
-        ),
-    )
+    found: dict[TablePlace, Query] = {}
+    for dataset in grid.datasets(*DATASETS):
+        for method in grid.wanted(METHODS):
+            spec = grid.spec(method, dataset, "resnet50")
+            found |= row_cells(method, spec, {dataset: ("pool", "top1")})
+    return found | floor_cells(grid, found)
 
 
-def render(frame: pd.DataFrame) -> Table:
-    """Table 2 from the tidy frame; the average only where there is more than one data set."""
-    datasets = datasets_of(frame, *DATASETS)
-    names = (*datasets, "average") if len(datasets) > 1 else datasets
-    rows = rows_of(frame, backbone="resnet50", probe="pool", metric="top1")
-    floors = views_of_all(METHODS)
-    shown = {method: {"method": method, "setting": ""} for method in METHODS}
-    for views, setting in floor_settings(frame, "resnet50").items():
-        if views in floors:
-            shown[row_name(views)] = {"method": FLOOR, "setting": setting}
-    cells = {}
-    for row, keys in shown.items():
-        ours = {d: cell(rows, dataset=d, **keys) for d in datasets}
-        if "average" in names:
-            values = [select(rows, dataset=d, **keys) for d in datasets]
-            # a trial that lacks one of the data sets has no average
-            average = pd.concat(values, axis=1, join="inner").mean(axis=1)
-            ours["average"] = derived(average, ours.values())
-        for name in names:
-            published = published_value("table2", row, name, "resnet50", "top1")
-            cells[row, name] = Cell(ours[name], *published)
-    scale = scale_of(frame)
+def render(grid: Grid, results: Results) -> Table:
+    """One column for each data set; their average where there is more than one."""
+    datasets = grid.datasets(*DATASETS) or DATASETS
+    queries, scale = cells(grid), grid.scale.name
+    columns = tuple(Column(dataset, (dataset_name(dataset),)) for dataset in datasets)
+    shown = table_cells("table2", queries, results, columns)
+    if len(datasets) > 1:
+        shown |= _averages(queries, results, datasets)
+        columns += (Column("average", (dataset_name("average"),)),)
     return Table(
         title="Table 2",
         caption="Top-1 accuracy (per cent) of linear probes on frozen ResNet-50 features.",
         scale=scale,
-        rows=(*map(method_row, METHODS), *map(floor_row, floors)),
-        columns=tuple(Column(name, (dataset_name(name),)) for name in names),
-        cells=cells,
+        rows=(*map(method_row, METHODS), *floor_rows(grid, queries)),
+        columns=columns,
+        cells=shown,
         footnotes=FOOTNOTES + dataset_notes(datasets, DATASETS) + protocol_notes(scale, "resnet50"),
     )
+
+
+def _averages(
+    queries: dict[TablePlace, Query], results: Results, datasets: tuple[str, ...]
+) -> dict[TablePlace, Cell]:
+    """The column of the average; a trial that lacks one of the data sets has none."""
+    paper, averages = printed("table2"), {}
+    for row in dict.fromkeys((*(row for row, _ in queries), *METHODS)):
+        parts = [queries[row, dataset] for dataset in datasets if (row, dataset) in queries]
+        values = [results.values(query) for query in parts] or [pd.Series(dtype=float)]
+        average = pd.concat(values, axis=1, join="inner").mean(axis=1)
+        place = (row, "average")
+        averages[place] = Cell(derived(average, *parts), *paper.get(place, NOT_PRINTED))
+    return averages

@@ -1,28 +1,12 @@
 """Table 3: linear probes on ImageNet, AlexNet conv and ResNet-50."""
 
-import pandas as pd
-
 from metaug.config import Grid
-from metaug.paper.cells import (
-    dataset_of,
-    intervals_by,
-    protocol_notes,
-    scale_of,
-    stand_in_note,
-)
-from metaug.paper.floors import (
-    FLOOR,
-    floor_cells,
-    floor_row,
-    views_of_all,
-    with_floors,
-)
-from metaug.paper.published import published_value
-from metaug.reporting.aggregate import cell
+from metaug.paper.cells import TablePlace, dataset_of, row_cells, table_cells
+from metaug.paper.floors import floor_cells, floor_rows
+from metaug.paper.notes import protocol_notes, stand_in_note
 from metaug.reporting.names import dataset_name
-from metaug.reporting.statistics import Interval
-from metaug.reporting.tables import NOT_RUN, Cell, Column, Table, method_row
-from metaug.spec import TrialSpec
+from metaug.reporting.results import Query, Results
+from metaug.reporting.tables import Column, Table, method_row
 
 DATASETS = ("imagenet", "tiny_imagenet")
 """The paper's data set, and its stand-in at a scale without it."""
@@ -83,54 +67,32 @@ FOOTNOTES = (
 )
 
 
-def trials(grid: Grid) -> list[TrialSpec]:
+def cells(grid: Grid) -> dict[TablePlace, Query]:
     """The methods that the paper prints for each network, and their floors."""
-    datasets = grid.datasets(DATASETS[0]) or grid.datasets(DATASETS[1])
-    conv = [grid.spec(m, d) for d in datasets for m in grid.wanted((FLOOR, *CONV_METHODS))]
-    resnet = [
-        _resnet_spec(grid, method, dataset)
-        for dataset in datasets
-        for method in grid.wanted((FLOOR, *RESNET_METHODS))
-    ]
-    return with_floors(grid, conv + resnet)
-
-
-def _resnet_spec(grid: Grid, method: str, dataset: str) -> TrialSpec:
-    if method not in LARGE_BATCH_METHODS:
-        return grid.spec(method, dataset, "resnet50")
-    (batch_size,) = grid.values("table3.batch_size", (4096,))
-    return grid.spec(method, dataset, "resnet50", batch_size=batch_size)
-
-
-def render(frame: pd.DataFrame) -> Table:
-    """Table 3 from the tidy frame."""
-    dataset = dataset_of(frame, *DATASETS)
-    cells = {}
-    for method in METHODS:
-        keys = {"method": method, "dataset": dataset}
-        if method in CONV_METHODS:
-            ours = cell(frame, **keys, backbone="alexnet", probe="conv", setting="", metric="top1")
-            published = published_value("table3", method, dataset, "conv", "top1")
-            cells[method, "conv_top1"] = Cell(ours, *published)
-        if method in RESNET_METHODS:
-            for metric in ("top1", "top5"):
-                cells[method, f"resnet50_{metric}"] = Cell(
-                    _resnet_interval(frame, **keys, metric=metric),
-                    *published_value("table3", method, dataset, "resnet50", metric),
-                )
-    conv = {"conv_top1": ("conv", "top1")}
+    found: dict[TablePlace, Query] = {}
     resnet = {f"resnet50_{metric}": ("pool", metric) for metric in ("top1", "top5")}
-    cells |= floor_cells(frame, dataset, conv, views_of_all(CONV_METHODS))
-    cells |= floor_cells(frame, dataset, resnet, views_of_all(RESNET_METHODS), "resnet50")
-    scale = scale_of(frame)
+    (batch_size,) = grid.values("table3.batch_size", (4096,))
+    for dataset in grid.datasets(DATASETS[0]) or grid.datasets(DATASETS[1]):
+        for method in grid.wanted(CONV_METHODS):
+            found |= row_cells(method, grid.spec(method, dataset), {"conv_top1": ("conv", "top1")})
+        for method in grid.wanted(RESNET_METHODS):
+            large = {"batch_size": batch_size} if method in LARGE_BATCH_METHODS else {}
+            found |= row_cells(method, grid.spec(method, dataset, "resnet50", **large), resnet)
+    return found | floor_cells(grid, found)
+
+
+def render(grid: Grid, results: Results) -> Table:
+    """Three columns: an AlexNet's top-1, a ResNet-50's top-1 and top-5."""
+    dataset, scale = dataset_of(grid, *DATASETS), grid.scale.name
+    queries = cells(grid)
     return Table(
         title="Table 3",
         caption="Top-1 and top-5 accuracy (per cent) of linear probes on frozen features, "
         f"{dataset_name(dataset)}.",
         scale=scale,
-        rows=(*map(method_row, METHODS), *map(floor_row, views_of_all(METHODS))),
+        rows=(*map(method_row, METHODS), *floor_rows(grid, queries)),
         columns=COLUMNS,
-        cells=cells,
+        cells=table_cells("table3", queries, results, COLUMNS, dataset == DATASETS[0]),
         footnotes=(
             *FOOTNOTES,
             *stand_in_note((dataset,), DATASETS[:1]),
@@ -138,9 +100,3 @@ def render(frame: pd.DataFrame) -> Table:
         ),
         digits=1,
     )
-
-
-def _resnet_interval(frame: pd.DataFrame, **keys: str) -> Interval:
-    """The cell with the largest batch: what `_resnet_spec` asks for at any scale."""
-    found = intervals_by(frame, {"batch_size": 64}, backbone="resnet50", probe="pool", **keys)
-    return found[max(found, key=lambda values: values[0])] if found else NOT_RUN.ours

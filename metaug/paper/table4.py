@@ -1,22 +1,13 @@
 """Table 4: eight sets of input augmentations, CIFAR-10, AlexNet fc."""
 
-import pandas as pd
-
 from metaug.config import Grid
 from metaug.data.augment import Crop, Grey, Jitter, Mixup, canonical
-from metaug.paper.cells import (
-    dataset_of,
-    intervals_by,
-    protocol_notes,
-    scale_of,
-    stand_in_note,
-)
-from metaug.paper.floors import FLOOR, floor_settings, views_of, with_floors
-from metaug.paper.published import published_value
-from metaug.reporting.aggregate import cell
+from metaug.paper.cells import TablePlace, dataset_of, table_cells
+from metaug.paper.floors import FLOOR, floor_query
+from metaug.paper.notes import protocol_notes, stand_in_note
 from metaug.reporting.names import dataset_name, method_name
-from metaug.reporting.tables import NOT_RUN, Cell, Column, Row, Table
-from metaug.spec import TrialSpec
+from metaug.reporting.results import Query, Results
+from metaug.reporting.tables import Column, Row, Table
 
 DATASET = "cifar10"
 METHODS = ("dacl", "looc", "metaug")
@@ -67,42 +58,23 @@ def has_set(method: str, number: int) -> bool:
     return method != "dacl" or "mixup" in SETS[number - 1]
 
 
-def trials(grid: Grid) -> list[TrialSpec]:
-    """The three methods with each set of augmentations, and their floors."""
-    return with_floors(
-        grid,
-        (
-            grid.spec(method, dataset, augmentation=recipe(method, number))
-            for dataset in grid.datasets(DATASET)
-            for number in grid.values("table4.sets", (1, 2, 3, 4, 5, 6, 7, 8))
-            for method in grid.wanted(METHODS)
-            if has_set(method, number)
-        ),
-    )
+def cells(grid: Grid) -> dict[TablePlace, Query]:
+    """The three methods with each set of augmentations; the floor of each column's network."""
+    found: dict[TablePlace, Query] = {}
+    for dataset in grid.datasets(DATASET):
+        for method in grid.wanted(METHODS):
+            for number in grid.values("table4.sets", (1, 2, 3, 4, 5, 6, 7, 8)):
+                if has_set(method, number):
+                    spec = grid.spec(method, dataset, augmentation=recipe(method, number))
+                    found[f"set{number}", method] = Query(spec, "fc")
+    floors = {(FLOOR, column): floor_query(grid, query) for (_, column), query in found.items()}
+    return found | (floors if grid.wanted((FLOOR,)) else {})
 
 
-def render(frame: pd.DataFrame) -> Table:
-    """Table 4 from the tidy frame: one row for each set."""
-    dataset = dataset_of(frame, DATASET)
-    keys = {"dataset": dataset, "backbone": "alexnet", "probe": "fc", "metric": "top1"}
-    floors = floor_settings(frame)
-    cells = {}
-    for method in METHODS:
-        if (setting := floors.get(views_of(method))) is not None:
-            cells[FLOOR, method] = Cell(cell(frame, method=FLOOR, setting=setting, **keys))
-        found = intervals_by(
-            frame,
-            {"augmentation": canonical("hflip+crop")},
-            method=method,
-            **keys,
-        )
-        for number, augmentations in enumerate(SETS, 1):
-            if has_set(method, number):
-                cells[f"set{number}", method] = Cell(
-                    found.get((recipe(method, number),), NOT_RUN.ours),
-                    *published_value("table4", method, dataset, "fc", "top1", augmentations),
-                )
-    scale = scale_of(frame)
+def render(grid: Grid, results: Results) -> Table:
+    """One row for each set, one column for each method."""
+    dataset, scale = dataset_of(grid, DATASET), grid.scale.name
+    columns = tuple(Column(method, (method_name(method),)) for method in METHODS)
     return Table(
         title="Table 4",
         caption="Top-1 accuracy (per cent) under sets of input augmentations, linear probes on "
@@ -115,8 +87,8 @@ def render(frame: pd.DataFrame) -> Table:
             ),
             Row(FLOOR, ("Untrained", *("" for _ in OPERATIONS)), ranked=False),
         ),
-        columns=tuple(Column(method, (method_name(method),)) for method in METHODS),
-        cells=cells,
+        columns=columns,
+        cells=table_cells("table4", cells(grid), results, columns, dataset == DATASET),
         footnotes=(
             *FOOTNOTES,
             *stand_in_note((dataset,), (DATASET,)),

@@ -2,34 +2,23 @@
 
 from dataclasses import replace
 
-import pandas as pd
-
 from metaug.config import Grid
-from metaug.paper.cells import (
-    Value,
-    dataset_of,
-    intervals_by,
-    protocol_notes,
-    scale_of,
-    stand_in_note,
-)
-from metaug.paper.floors import floor_cells, floor_row, views_of_all, with_floors
-from metaug.paper.published import published_value
-from metaug.reporting.aggregate import cell
+from metaug.paper.cells import TablePlace, dataset_of, in_columns, table_cells
+from metaug.paper.floors import floor_cells, floor_rows
+from metaug.paper.notes import protocol_notes, stand_in_note
 from metaug.reporting.names import dataset_name, method_name, power_of_ten
-from metaug.reporting.tables import NOT_RUN, Cell, Column, Row, Table
-from metaug.spec import TrialSpec
+from metaug.reporting.results import Query, Results
+from metaug.reporting.tables import Column, Row, Table
 
 DATASET = "cifar10"
 BASELINES = ("simclr", "dacl", "looc", "cmc_hard")
 DELTAS = (1e-1, 1e-2, 1e-3, 1e-4, 1e-5, 1e-6, 1e-7, 1e-8)
-DEFAULT_DELTA = 1e-5
 READOUTS = {
-    "with": ("projection", "with_augmented"),
-    "without": ("conv", "without"),
-    "projection": ("projection", "without"),
+    "with": "projection;features=with_augmented",
+    "without": "conv",
+    "projection": "projection",
 }
-"""Probe and features of each column."""
+"""What each column reads."""
 
 COLUMNS = (
     Column("with", ("With augmented features",)),
@@ -48,46 +37,24 @@ FOOTNOTES = (
 )
 
 
-def trials(grid: Grid) -> list[TrialSpec]:
-    """MetAug over δ, the baselines at their defaults, and the floors."""
-    specs = (
-        spec
-        for dataset in grid.datasets(DATASET)
-        for spec in (
-            *(grid.spec(method, dataset) for method in grid.wanted(BASELINES)),
-            *(
-                grid.spec(method, dataset, delta=delta)
-                for method in grid.wanted(("metaug",))
-                for delta in grid.values("table5.delta", DELTAS)
-            ),
-        )
-    )
-    return with_floors(grid, specs)
+def cells(grid: Grid) -> dict[TablePlace, Query]:
+    """The baselines at their defaults, MetAug over δ, and the floors on conv."""
+    found: dict[TablePlace, Query] = {}
+    for dataset in grid.datasets(DATASET):
+        for method in grid.wanted(BASELINES):
+            found[method, "without"] = Query(grid.spec(method, dataset), READOUTS["without"])
+        for method in grid.wanted(("metaug",)):
+            for delta in grid.values("table5.delta", DELTAS):
+                spec = grid.spec(method, dataset, delta=delta)
+                for column, readout in READOUTS.items():
+                    found[row_name(delta), column] = Query(spec, readout)
+    return found | floor_cells(grid, in_columns(found, "without"))
 
 
-def render(frame: pd.DataFrame) -> Table:
-    """Table 5 from the tidy frame: the baselines, then one row for each δ."""
-    dataset = dataset_of(frame, DATASET)
-    keys = {"dataset": dataset, "backbone": "alexnet", "metric": "top1"}
-    floors = views_of_all((*BASELINES, "metaug"))
-    cells = floor_cells(frame, dataset, {"without": ("conv", "top1")}, floors)
-    for method in BASELINES:
-        cells[method, "without"] = Cell(
-            cell(frame, method=method, probe="conv", setting="", **keys),
-            *published_value(
-                "table5", method, dataset, "conv", "top1", "without_augmented_features"
-            ),
-        )
-    defaults: dict[str, Value] = {"delta": DEFAULT_DELTA, "features": "without"}
-    for column, (probe, features) in READOUTS.items():
-        found = intervals_by(frame, defaults, method="metaug", probe=probe, **keys)
-        for delta in DELTAS:
-            setting = f"{column}_augmented_features;delta={_plain(delta)}"
-            cells[_row_name(delta), column] = Cell(
-                found.get((delta, features), NOT_RUN.ours),
-                *published_value("table5", "metaug", dataset, "conv", "top1", setting),
-            )
-    scale = scale_of(frame)
+def render(grid: Grid, results: Results) -> Table:
+    """The baselines, then one row for each δ."""
+    dataset, scale = dataset_of(grid, DATASET), grid.scale.name
+    queries = cells(grid)
     return Table(
         title="Table 5",
         caption="Top-1 accuracy (per cent) with and without augmented features at test, linear "
@@ -95,11 +62,11 @@ def render(frame: pd.DataFrame) -> Table:
         scale=scale,
         rows=(
             *(Row(method, (method_name(method), "")) for method in BASELINES),
-            *(Row(_row_name(d), (method_name("metaug"), power_of_ten(d))) for d in DELTAS),
-            *(replace(row, labels=(*row.labels, "")) for row in map(floor_row, floors)),
+            *(Row(row_name(d), (method_name("metaug"), power_of_ten(d))) for d in DELTAS),
+            *(replace(row, labels=(*row.labels, "")) for row in floor_rows(grid, queries)),
         ),
         columns=COLUMNS,
-        cells=cells,
+        cells=table_cells("table5", queries, results, COLUMNS, dataset == DATASET),
         footnotes=(
             *FOOTNOTES,
             *stand_in_note((dataset,), (DATASET,)),
@@ -109,11 +76,7 @@ def render(frame: pd.DataFrame) -> Table:
     )
 
 
-def _plain(delta: float) -> str:
-    """1e-5 for 0.00001: how published.csv writes it."""
+def row_name(delta: float) -> str:
+    """metaug_delta_1e-5 for 0.00001."""
     mantissa, _, exponent = f"{delta:.0e}".partition("e")
-    return f"{mantissa}e{int(exponent)}"
-
-
-def _row_name(delta: float) -> str:
-    return f"metaug_delta_{_plain(delta)}"
+    return f"metaug_delta_{mantissa}e{int(exponent)}"

@@ -1,21 +1,12 @@
 """Table 6: MetAug's parts on CMC with two colour views, ResNet-50, ImageNet."""
 
-import pandas as pd
-
 from metaug.config import Grid
-from metaug.paper.cells import (
-    dataset_of,
-    intervals_by,
-    protocol_notes,
-    scale_of,
-    stand_in_note,
-)
-from metaug.paper.floors import FLOOR, floor_settings, with_floors
-from metaug.paper.published import published_value
-from metaug.reporting.aggregate import cell
+from metaug.paper.cells import TablePlace, dataset_of, row_cells, table_cells
+from metaug.paper.floors import FLOOR, floor_query
+from metaug.paper.notes import protocol_notes, stand_in_note
 from metaug.reporting.names import dataset_name, method_name
-from metaug.reporting.tables import NOT_RUN, Cell, Column, Row, Table
-from metaug.spec import TrialSpec
+from metaug.reporting.results import Query, Results
+from metaug.reporting.tables import Column, Row, Table
 
 DATASETS = ("imagenet", "tiny_imagenet")
 """The paper's data set, and its stand-in at a scale without it."""
@@ -45,67 +36,39 @@ def has_setting(method: str, views: str) -> bool:
     return method not in WITH_RANDAUGMENT or views == "Y,DbDr"
 
 
-def trials(grid: Grid) -> list[TrialSpec]:
+def cells(grid: Grid) -> dict[TablePlace, Query]:
     """Every row in its view settings, with the batch that the paper states, and the floors."""
-    return with_floors(
-        grid,
-        (
-            grid.spec(method, dataset, "resnet50", views=views, batch_size=BATCH_SIZE)
-            for dataset in grid.datasets(DATASETS[0]) or grid.datasets(DATASETS[1])
-            for name, views in VIEW_SETTINGS.items()
-            for method in grid.wanted(METHODS)
-            if has_setting(method, name)
-        ),
+    found: dict[TablePlace, Query] = {}
+    for dataset in grid.datasets(DATASETS[0]) or grid.datasets(DATASETS[1]):
+        for name, views in VIEW_SETTINGS.items():
+            columns = {column_name(name, metric): ("pool", metric) for metric in METRICS}
+            for method in grid.wanted(METHODS):
+                if has_setting(method, name):
+                    changes = {"views": views, "batch_size": BATCH_SIZE}
+                    found |= row_cells(
+                        method, grid.spec(method, dataset, "resnet50", **changes), columns
+                    )
+    floors = {(FLOOR, column): floor_query(grid, query) for (_, column), query in found.items()}
+    return found | (floors if grid.wanted((FLOOR,)) else {})
+
+
+def render(grid: Grid, results: Results) -> Table:
+    """The paper's two blocks stand side by side."""
+    dataset, scale = dataset_of(grid, *DATASETS), grid.scale.name
+    on_paper = dataset == DATASETS[0]
+    columns = tuple(
+        Column(column_name(views, metric), (f"{{{views.replace(',', ', ')}}}", label))
+        for views in VIEW_SETTINGS
+        for metric, label in METRICS.items()
     )
-
-
-def render(frame: pd.DataFrame) -> Table:
-    """Table 6 from the tidy frame: the paper's two blocks stand side by side."""
-    dataset = dataset_of(frame, *DATASETS)
-    cells = {}
-    for method in METHODS:
-        for views, names in VIEW_SETTINGS.items():
-            if not has_setting(method, views):
-                continue
-            for metric in METRICS:
-                found = intervals_by(
-                    frame,
-                    {"views": "", "batch_size": BATCH_SIZE},
-                    method=method,
-                    dataset=dataset,
-                    backbone="resnet50",
-                    probe="pool",
-                    metric=metric,
-                )
-                column = _column_name(views, metric)
-                keys = ("table6", method, dataset, "resnet50", metric, f"views={views}")
-                cells[method, column] = Cell(
-                    found.get(("|".join(names), BATCH_SIZE), NOT_RUN.ours),
-                    *published_value(*keys, quoted=False),
-                )
-                if dataset == DATASETS[0] and method in QUOTED:
-                    quoted = published_value(*keys, quoted=True)
-                    cells[f"{method}_quoted", column] = Cell(NOT_RUN.ours, *quoted)
-    floors = floor_settings(frame, "resnet50")
-    place = {"method": FLOOR, "dataset": dataset, "backbone": "resnet50", "probe": "pool"}
-    for views, names in VIEW_SETTINGS.items():
-        if names in floors:
-            for metric in METRICS:
-                ours = cell(frame, setting=floors[names], metric=metric, **place)
-                cells[FLOOR, _column_name(views, metric)] = Cell(ours)
-    scale = scale_of(frame)
     return Table(
         title="Table 6",
         caption="Top-1 and top-5 accuracy (per cent) of linear probes on frozen ResNet-50 "
         f"features, two colour views, {dataset_name(dataset)}.",
         scale=scale,
-        rows=tuple(_rows(with_quoted=dataset == DATASETS[0])),
-        columns=tuple(
-            Column(_column_name(views, metric), (f"{{{views.replace(',', ', ')}}}", label))
-            for views in VIEW_SETTINGS
-            for metric, label in METRICS.items()
-        ),
-        cells=cells,
+        rows=tuple(_rows(with_quoted=on_paper)),
+        columns=columns,
+        cells=table_cells("table6", cells(grid), results, columns, on_paper),
         footnotes=(
             *FOOTNOTES,
             *stand_in_note((dataset,), DATASETS[:1]),
@@ -125,5 +88,6 @@ def _rows(with_quoted: bool) -> list[Row]:
     return [*rows, Row(FLOOR, ("Untrained ‡",), ranked=False)]
 
 
-def _column_name(views: str, metric: str) -> str:
+def column_name(views: str, metric: str) -> str:
+    """l_ab_top1 for the view setting "L,ab"."""
     return f"{'_'.join(VIEW_SETTINGS[views])}_{metric}"

@@ -1,15 +1,16 @@
 """Tables that set variants of MetAug against each other: extras 1, 2 and 4."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
+from typing import Any
 
-import pandas as pd
-
-from metaug.paper.cells import derived, difference, rows_of
-from metaug.paper.floors import Views, floor_cells
-from metaug.reporting.aggregate import cell, select
+from metaug.config import Grid
+from metaug.paper.cells import TablePlace, in_columns, row_cells
+from metaug.paper.floors import floor_cells
+from metaug.reporting.results import NOT_RUN, Query, Results, derived
 from metaug.reporting.statistics import NAN, Interval
 from metaug.reporting.tables import Cell, Column
 
+ACCURACIES = {"conv": ("conv", "top1"), "fc": ("fc", "top1")}
 COLUMNS = (
     Column("conv", ("conv", "top-1")),
     Column("conv_difference", ("conv", "Δ")),
@@ -20,52 +21,50 @@ DIFFERENCE_NOTE = "Δ: difference from the first row, paired by trial, with its 
 OWN_QUESTION = "A question of this project, not a claim of the paper."
 
 
-def accuracy_cells(
-    frame: pd.DataFrame, dataset: str, settings: Mapping[str, str], reference: str
-) -> dict[tuple[str, str], Cell]:
-    """The cells of `COLUMNS`.
+def variant_cells(
+    grid: Grid,
+    dataset: str,
+    variants: Mapping[str, Mapping[str, Any]],
+    measures: Mapping[str, tuple[str, str]] = ACCURACIES,
+) -> dict[TablePlace, Query]:
+    """Variants of MetAug, and their floors.
 
     Args:
-        frame: tidy frame.
-        dataset: where accuracies are taken from.
-        settings: of the rows that have been run, by the rows' names.
-        reference: name of the row from which the others differ.
+        grid: makes the specs.
+        dataset: one data set of the artefact; the grid need not have it.
+        variants: what each row changes in MetAug's spec.
+        measures: read-out and metric of each column.
     """
-    rows = rows_of(frame, method="metaug", dataset=dataset, backbone="alexnet", metric="top1")
-    cells = {}
-    for row, setting in settings.items():
-        for probe in ("conv", "fc"):
-            keys = {"probe": probe}
-            cells[row, probe] = Cell(cell(rows, setting=setting, **keys))
+    found: dict[TablePlace, Query] = {}
+    for name in grid.datasets(dataset):
+        for method in grid.wanted(("metaug",)):
+            for row, change in variants.items():
+                found |= row_cells(row, grid.spec(method, name, **change), measures)
+    return found | floor_cells(grid, in_columns(found, *ACCURACIES))
+
+
+def variant_table_cells(
+    cells: Mapping[TablePlace, Query],
+    results: Results,
+    reference: str,
+    units: Mapping[str, float] | None = None,
+) -> dict[TablePlace, Cell]:
+    """The cells of the queries, and the differences of the accuracies from those of a row.
+
+    Args:
+        cells: from `variant_cells`.
+        results: the trials.
+        reference: the row from which the others differ.
+        units: of columns that are not shown in the unit of the results.
+    """
+    shown = {}
+    for (row, column), query in cells.items():
+        unit = (units or {}).get(column, 1.0)
+        shown[row, column] = Cell(derived(results.values(query) / unit, query))
+        if column in ACCURACIES and query.spec.method == "metaug":
+            base = cells[reference, column]
+            change: Interval = results.difference(query, base)
             if row == reference:
-                cells[row, f"{probe}_difference"] = Cell(Interval(0.0, NAN, 0))
-            elif reference in settings:
-                change = difference(rows, setting, settings[reference], **keys)
-                cells[row, f"{probe}_difference"] = Cell(change)
-    return cells
-
-
-def untrained_cells(
-    frame: pd.DataFrame, dataset: str, views: Iterable[Views]
-) -> dict[tuple[str, str], Cell]:
-    """The cells of the rows of some floors (`floor_row`)."""
-    columns = {probe: (probe, "top1") for probe in ("conv", "fc")}
-    return floor_cells(frame, dataset, columns, views)
-
-
-def training_cells(
-    frame: pd.DataFrame,
-    dataset: str,
-    settings: Mapping[str, str],
-    column: str,
-    metric: str,
-    unit: float = 1.0,
-) -> dict[tuple[str, str], Cell]:
-    """The cells of a column with a quantity of the training itself, in units of `unit`."""
-    keys = {"method": "metaug", "dataset": dataset, "backbone": "alexnet", "probe": ""}
-    cells = {}
-    for row, setting in settings.items():
-        keys |= {"setting": setting, "metric": metric}
-        interval = derived(select(frame, **keys) / unit, [cell(frame, **keys)])
-        cells[row, column] = Cell(interval)
-    return cells
+                change = Interval(0.0, NAN, 0) if shown[row, column].ours.n else NOT_RUN
+            shown[row, f"{column}_difference"] = Cell(change)
+    return shown

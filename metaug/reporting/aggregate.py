@@ -6,12 +6,13 @@ trial     0, 1, 2, ...; the same trial of two methods has the same data: differe
 seed      the seed of the trial
 method, dataset, backbone
 probe     conv | fc (AlexNet), pool (ResNet), "" for quantities of the training itself
-setting   canonical "key=value;key=value" of what differs from the defaults; "" for nothing
+readout   the probe and an option of it, as in "projection;features=with_augmented"; with spec and
+          metric it is the address of a number (`metaug.reporting.results.Query`)
+setting   for readers: "key=value;key=value" of what differs from the defaults; "" for nothing
 metric    top1, top5, knn_top1 (per cent, 0 to 100), train_loss, seconds, ...
 value     float
 """
 
-from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -20,7 +21,6 @@ import pandas as pd
 from metaug.errors import UserError
 from metaug.files import atomic_path
 from metaug.reporting.names import SCALE_NOTES
-from metaug.reporting.statistics import FEWEST_TRIALS, NAN, Interval, t_interval
 
 COLUMNS = [
     "scale",
@@ -31,6 +31,7 @@ COLUMNS = [
     "dataset",
     "backbone",
     "probe",
+    "readout",
     "setting",
     "metric",
     "value",
@@ -70,7 +71,7 @@ def validate_frame(frame: pd.DataFrame) -> None:
     accuracy = frame["metric"].isin(ACCURACIES)
     _refuse(frame, accuracy & ~value.between(0, 100), "has an accuracy outside 0 to 100 per cent")
     for column in ("trial", "seed"):
-        key = ["spec", column, "probe", "setting", "metric"]
+        key = ["spec", column, "readout", "metric"]
         _refuse(frame, frame.duplicated(key), f"repeats the {column} of an earlier row")
 
 
@@ -121,60 +122,3 @@ def write_frame(frame: pd.DataFrame, path: Path | str) -> None:
     validate_frame(frame)
     with atomic_path(path) as temporary:
         frame[COLUMNS].sort_values(COLUMNS).to_csv(temporary, index=False, lineterminator="\n")
-
-
-class CellInterval(Interval):
-    """What a table or figure shows of some trials: the interval, and the values by trial.
-
-    The half-width is nan for fewer than `FEWEST_TRIALS` values, which are shown themselves. `specs`
-    are those whose trials it is made of, so that every number of a table leads to its trainings.
-    """
-
-    specs: tuple[str, ...] = ()
-    values: tuple[float, ...] = ()
-
-
-def interval_of(values: pd.Series, specs: Iterable[str]) -> CellInterval:
-    """Mean and 95 % t-interval of values by trial."""
-    mean, half_width, n = t_interval(values)
-    interval = CellInterval(mean, half_width if n >= FEWEST_TRIALS else NAN, n)
-    interval.specs = tuple(dict.fromkeys(specs))
-    interval.values = tuple(map(float, values))
-    return interval
-
-
-def values_of(interval: Interval) -> tuple[float, ...]:
-    """The values by trial, where the interval remembers them."""
-    return interval.values if isinstance(interval, CellInterval) else ()
-
-
-def select(frame: pd.DataFrame, **keys: str) -> pd.Series:
-    """The values of one cell, indexed by trial; empty if nothing was run.
-
-    `keys` are columns and what they must equal, e.g. method="cmc", dataset="cifar10",
-    probe="conv", setting="", metric="top1". Enough of them must be given that one spec, probe,
-    setting and metric remains: trials of different trainings are never pooled.
-
-    Raises:
-        UserError: more than one cell fits; names the column in which they differ.
-    """
-    rows = _rows_of(frame, keys)
-    return rows.set_index("trial")["value"].sort_index()
-
-
-def cell(frame: pd.DataFrame, **keys: str) -> CellInterval:
-    """Mean and 95 % t-interval over the trials of one cell; see `select`."""
-    rows = _rows_of(frame, keys)
-    return interval_of(rows.set_index("trial")["value"].sort_index(), rows["spec"])
-
-
-def _rows_of(frame: pd.DataFrame, keys: Mapping[str, str]) -> pd.DataFrame:
-    chosen = np.logical_and.reduce([frame[column] == wanted for column, wanted in keys.items()])
-    rows = frame[chosen]
-    cells = rows[TEXTS].drop_duplicates()
-    if len(cells) > 1:
-        column = next(column for column in reversed(TEXTS) if cells[column].nunique() > 1)
-        found = ", ".join(repr(value) for value in sorted(cells[column].unique()))
-        asked = " ".join(f"{key}={value}" for key, value in keys.items())
-        raise UserError(f"{asked} is more than one cell of the results: {column} is {found}")
-    return rows

@@ -16,13 +16,12 @@ from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, NullLocator
 
-from metaug.reporting.aggregate import values_of
 from metaug.reporting.names import SCALE_NOTES
+from metaug.reporting.results import NOT_RUN, values_of
 from metaug.reporting.statistics import FEWEST_TRIALS, NAN, Interval
 from metaug.reporting.style import COLUMN_WIDTH, GREY, MethodStyle, plot_style, save_figure
 
 SCALE_TITLES = {
-    "": "nothing has been run",
     "smoke": "smoke scale: a check of the plumbing",
     "lite": "lite scale: reduced data and training",
     "full": "full scale",
@@ -32,9 +31,6 @@ SCALE_TITLES = {
 NEAR = 5.0
 """Published accuracies further than this from ours, in points, are named at the edge of the plot:
 drawn in place they would squeeze our curve into a line."""
-
-NOTHING = Interval(NAN, NAN, 0)
-"""The interval of what has not been run."""
 
 
 @dataclass(frozen=True)
@@ -197,7 +193,7 @@ def heatmap(
         norm: from `shared_norm`, so that all panels of a figure have one scale of colours.
         texts: what is written into cells that were run.
     """
-    means = np.array([[cells.get((r, c), NOTHING).mean for c in columns] for r in rows])
+    means = np.array([[cells.get((r, c), NOT_RUN).mean for c in columns] for r in rows])
     image = axes.imshow(means, norm=norm, aspect="auto")
     axes.set_facecolor("0.93")
     axes.set_xticks(range(len(columns)), columns)
@@ -243,9 +239,9 @@ def legend(figure: Figure, axes: Axes, columns: int) -> None:
         figure.legend(handles, labels, loc="outside lower center", ncols=columns)
 
 
-def note_if_empty(axes: Axes, empty: bool) -> None:
-    """Say in a plot that it has nothing to show, and take the numbers off its y axis."""
-    if empty:
+def note_if_empty(axes: Axes, intervals: Iterable[Interval]) -> None:
+    """Say so in a plot of which no trial has been run, and take the numbers off its y axis."""
+    if not any(interval.n for interval in intervals):
         axes.set_yticklabels([])
         axes.text(
             0.5,

@@ -17,8 +17,8 @@ import jinja2
 import pandas as pd
 
 from metaug.files import atomic_path, atomic_write_text
-from metaug.reporting.aggregate import values_of
 from metaug.reporting.names import NOT_RANKED, SCALE_NOTES, method_name
+from metaug.reporting.results import NOT_RUN, values_of
 from metaug.reporting.statistics import FEWEST_TRIALS, Interval
 
 NAN = float("nan")
@@ -29,7 +29,7 @@ DASH = "—"
 class Cell:
     """Ours, and what the paper prints; nan where there is nothing.
 
-    `Cell(cell(frame, ...), *published_value(...))` makes one from the frame and the paper.
+    `metaug.paper.cells.table_cells` makes those of a table.
     """
 
     ours: Interval
@@ -43,7 +43,7 @@ class Cell:
         return self.ours.mean - self.published
 
 
-NOT_RUN = Cell(Interval(NAN, NAN, 0))
+EMPTY = Cell(NOT_RUN)
 
 
 @dataclass(frozen=True)
@@ -82,7 +82,7 @@ class Table:
 
     `title` is e.g. "Table 1"; LaTeX does without it, for it numbers its tables itself.
     `cells` is keyed by (row name, column name); what it leaves out was not run and is not printed
-    in the paper. `scale` is "" where nothing has been run. `stub` heads the columns of row labels.
+    in the paper. `stub` heads the columns of row labels.
     `digits` is the number of decimals, as in the paper's table. `compared` says what competes for
     bold: the rows in each column, or the columns in each row.
 
@@ -115,11 +115,11 @@ class Table:
             raise ValueError(f"each row needs one label for each of {self.stub}")
         if len({len(column.header) for column in self.columns}) > 1:
             raise ValueError("all columns need headers of the same depth")
-        if self.scale not in ("", *SCALE_NOTES):
+        if self.scale not in SCALE_NOTES:
             raise ValueError(f"unknown scale {self.scale!r}")
 
     def cell(self, row: Row, column: Column) -> Cell:
-        return self.cells.get((row.name, column.name), NOT_RUN)
+        return self.cells.get((row.name, column.name), EMPTY)
 
     def best(self, column: Column) -> set[str]:
         """Names of the ranked rows that are bold in this column: our highest mean of what is
@@ -144,7 +144,7 @@ class Table:
         n = self.common_n()
         trials = {None: "The number of trials n is given in each cell.", 0: "No cell has been run."}
         each = f"Every cell run: n = {n} trial{'' if n == 1 else 's'}."
-        notes = (self.caption, SCALE_NOTES.get(self.scale, ""), trials.get(n, each))
+        notes = (self.caption, SCALE_NOTES[self.scale], trials.get(n, each))
         return " ".join(note for note in notes if note)
 
     def notes(self) -> list[str]:

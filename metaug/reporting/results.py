@@ -1,0 +1,99 @@
+"""Every number has one address: a query. The results give the values of its trials."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import pandas as pd
+
+from metaug.reporting.aggregate import validate_frame
+from metaug.reporting.statistics import FEWEST_TRIALS, NAN, Interval, t_interval
+from metaug.spec import TrialSpec
+
+
+@dataclass(frozen=True)
+class Query:
+    """The address of a number.
+
+    Attributes:
+        spec: the training.
+        readout: what of the trained network is measured: a probe ("conv", "fc", "pool"), a probe
+            with an option ("projection;features=with_augmented"), or "" for the training itself.
+        metric: "top1", "top5", "train_seconds", ...
+    """
+
+    spec: TrialSpec
+    readout: str
+    metric: str = "top1"
+
+    def __str__(self) -> str:
+        spec = self.spec
+        parts = (spec.method, spec.dataset, spec.backbone, spec.hash, self.readout, self.metric)
+        return " ".join(part for part in parts if part)
+
+
+class CellInterval(Interval):
+    """What a table or figure shows of some trials: the interval, and the values by trial.
+
+    The half-width is nan for fewer than `FEWEST_TRIALS` values, which are shown themselves. `specs`
+    are the hashes of the trainings behind it, so that every number of a table leads to them.
+    """
+
+    specs: tuple[str, ...] = ()
+    values: tuple[float, ...] = ()
+
+
+NOT_RUN = CellInterval(NAN, NAN, 0)
+"""What has no trials."""
+
+
+def interval_of(values: pd.Series, specs: Iterable[str] = ()) -> CellInterval:
+    """Mean and 95 % t-interval of values by trial."""
+    mean, half_width, n = t_interval(values)
+    interval = CellInterval(mean, half_width if n >= FEWEST_TRIALS else NAN, n)
+    interval.specs = tuple(dict.fromkeys(specs)) if n else ()
+    interval.values = tuple(map(float, values))
+    return interval
+
+
+def values_of(interval: Interval) -> tuple[float, ...]:
+    """The values by trial, where the interval remembers them."""
+    return interval.values if isinstance(interval, CellInterval) else ()
+
+
+class Results:
+    """The trials that have been run, by query.
+
+    Args:
+        frame: a tidy frame.
+
+    Raises:
+        UserError: `validate_frame` refuses the frame.
+    """
+
+    def __init__(self, frame: pd.DataFrame) -> None:
+        validate_frame(frame)
+        cells: dict[tuple[str, str, str], dict[int, float]] = {}
+        columns = ["spec", "readout", "metric", "trial", "value"]
+        for *key, trial, value in frame[columns].itertuples(index=False, name=None):
+            spec, readout, metric = key
+            cells.setdefault((spec, readout, metric), {})[trial] = value
+        self._cells = {key: pd.Series(cell).sort_index() for key, cell in cells.items()}
+
+    def values(self, query: Query) -> pd.Series:
+        """The values by trial; empty if nothing has been run."""
+        key = (query.spec.hash, query.readout, query.metric)
+        return self._cells.get(key, pd.Series(dtype=float))
+
+    def interval(self, query: Query) -> CellInterval:
+        """Mean and 95 % interval over the trials."""
+        return derived(self.values(query), query)
+
+    def difference(self, query: Query, reference: Query) -> CellInterval:
+        """Mean and 95 % interval of the difference of `query` from `reference`, paired by trial."""
+        values = (self.values(query) - self.values(reference)).dropna()
+        return derived(values, query, reference)
+
+
+def derived(values: pd.Series, *queries: Query) -> CellInterval:
+    """Mean and interval of values by trial that were computed from these queries."""
+    return interval_of(values, (query.spec.hash for query in queries))
