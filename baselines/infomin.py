@@ -76,6 +76,7 @@ class InfoMin(MoCo):
     """
 
     name = "infomin"
+    version = 2
     defaults: ClassVar = {"augmentation": "infomin", **PYCONTRAST_SGD}
     presets: ClassVar = {
         "own": {

@@ -74,6 +74,7 @@ class MoCo(Method):
     """
 
     name = "moco"
+    version = 2
     presets = lightly_cifar(temperature=0.1, projector_hidden=512, bn_splits=8)
 
     class Hyper(Frozen):
@@ -90,7 +91,9 @@ class MoCo(Method):
             description="momentum of the key encoder; MoCo's CIFAR demo (.999 on ImageNet)",
         )
         bn_splits: int = Field(
-            1, ge=1, description="parts of a batch with batch norm of their own; (choice)"
+            4,
+            ge=1,
+            description="parts of a batch with batch norm of their own (choice); MoCo's demo: 8",
         )
         projector_hidden: int = Field(2048, ge=1, description="width of the head; MoCo v2")
         feature_dim: int = Field(128, ge=1, description="width of the embedding; MoCo")

@@ -241,8 +241,11 @@ def test_equal_grey_images_give_finite_numbers(name, changes, make_spec, ready, 
 
 @every_trained_case
 def test_mixed_precision_gives_nearly_the_same_loss(name, changes, make_spec, ready, update):
-    """bfloat16 encoders; here on the CPU, in earnest on CUDA."""
+    """bfloat16 encoders; here on the CPU, in earnest on CUDA. Batch norm over two images would
+    enlarge the rounding, so these batches are not split."""
     losses = []
+    if "bn_splits" in METHODS[name].Hyper.model_fields:
+        changes = {**changes, "bn_splits": 1}
     for mixed in (False, True):
         method = ready(make_spec(name, **changes))
         method.mixed_precision = mixed

@@ -68,7 +68,7 @@ def test_the_loss_weighs_instance_and_jigsaw_against_the_same_keys(
 
     monkeypatch.setattr("baselines.infomin.info_nce_loss", spy)
     monkeypatch.setattr("baselines.infomin.jigsaw_patches", cut)
-    method = ready(make_spec("infomin", jigsaw_weight=weight))
+    method = ready(make_spec("infomin", jigsaw_weight=weight, bn_splits=1))
     before = method.queue.read()
     batch = make_batch(method)
     loss, _ = method.training_step(batch)

@@ -77,7 +77,7 @@ def test_keys_see_the_statistics_of_their_batch(make_spec, make_batch, ready):
 
 def test_the_key_network_moves_before_the_keys_and_before_the_step(make_spec, make_batch, ready):
     """With momentum 0 the keys are those of the query network as it was before the step."""
-    method = ready(make_spec("moco", momentum_start=0.0))
+    method = ready(make_spec("moco", momentum_start=0.0, bn_splits=1))
     with torch.no_grad():
         for parameter in method.query_network.parameters():
             parameter += 0.05 * torch.randn(
@@ -97,7 +97,7 @@ def test_the_key_network_moves_before_the_keys_and_before_the_step(make_spec, ma
 
 def test_the_key_network_keeps_its_own_running_statistics(make_spec, make_batch, ready):
     """They follow the keys' batches alone, although the queries' have other statistics."""
-    method = ready(make_spec("moco", momentum_start=0.0))
+    method = ready(make_spec("moco", momentum_start=0.0, bn_splits=1))
     batch = make_batch(method)
     batch.crops[1].mul_(0.5)
     expected = copy.deepcopy(method.key_network)
@@ -138,7 +138,7 @@ def test_the_key_network_is_not_optimised(make_spec, make_batch, ready):
 
 
 def test_the_method_contrasts_first_crops_with_keys_of_second_crops(make_spec, make_batch, ready):
-    method = ready(make_spec("moco", momentum_start=1.0, temperature=0.3))
+    method = ready(make_spec("moco", momentum_start=1.0, temperature=0.3, bn_splits=1))
     batch, queue = make_batch(method), method.queue.read()
     loss, _ = method.training_step(batch)
     with torch.no_grad():
