@@ -4,7 +4,6 @@ import time
 from dataclasses import dataclass, replace
 from typing import Any
 
-import pandas as pd
 import torch
 from tqdm import tqdm
 
@@ -13,8 +12,6 @@ from metaug.data.datasets import DATASETS
 from metaug.errors import UserError
 from metaug.method import Batch, DataShape, Method, build_method
 from metaug.plan import Plan
-from metaug.reporting.aggregate import ACCURACIES, COLUMNS
-from metaug.reporting.tables import Table
 from metaug.seeds import draws_of
 from metaug.spec import TrialSpec
 from metaug.training.loop import choose_device
@@ -53,12 +50,10 @@ LEFT_OUT = (
 
 @dataclass(frozen=True)
 class Speed:
-    """Seconds of a step of training (mean over the passes of an epoch), the number of passes, and
-    the read-outs of the method."""
+    """Seconds of a step of training (mean over the passes of an epoch), and the number of passes."""
 
     step_seconds: float
     passes: int
-    readouts: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -67,7 +62,7 @@ class Cost:
 
     Attributes:
         artefact: its name.
-        cells: accuracies that it shows: the cells of a table, the trainings of a figure.
+        cells: read-outs of trainings that it shows.
         specs: distinct specs behind them.
         hours: of one trial of each of these specs.
     """
@@ -121,11 +116,10 @@ class Clock:
 
     def _time(self, spec: TrialSpec) -> Speed:
         method = _build(spec, self.device)
-        readouts = _readouts(method, self.device)
         if not method.trained or spec.epochs == 0:
-            return Speed(0.0, 1, readouts)
+            return Speed(0.0, 1)
         _time_step(method, spec.batch_size, self.device)  # the first one is slow
-        return Speed(_time_step(method, spec.batch_size, self.device), method.passes, readouts)
+        return Speed(_time_step(method, spec.batch_size, self.device), method.passes)
 
     def _line(self, spec: TrialSpec) -> tuple[float, float]:
         """Seconds of a step apart from its images, and for each image: from a step on 2 images
@@ -162,14 +156,6 @@ def _build(spec: TrialSpec, device: torch.device) -> Method:
     if method.trained:
         method.optimizers = method.build_optimizers()
     return method
-
-
-def _readouts(method: Method, device: torch.device) -> tuple[str, ...]:
-    size = method.spec.image_size
-    with torch.no_grad():
-        readouts = tuple(method.eval().representation(torch.zeros(2, 3, size, size, device=device)))
-    method.train()
-    return readouts
 
 
 def _time_step(method: Method, size: int, device: torch.device) -> float:
@@ -223,42 +209,13 @@ def costs_of(plan: Plan, speeds: dict[str, Speed]) -> list[Cost]:
     return [
         Cost(
             name,
-            cells_of(plan, name, speeds),
+            len({(query.spec, query.readout) for query in plan.cells[name].values()}),
             len(plan.specs_of[name]),
             sum(hours[spec.hash] for spec in plan.specs_of[name]),
         )
         for name in plan.rendered
         if name in plan.artefacts
     ]
-
-
-def cells_of(plan: Plan, artefact: str, speeds: dict[str, Speed]) -> int:
-    """The accuracies that an artefact shows: of a table, the cells that are filled when it is
-    rendered from one trial of all it needs; of a figure, one for each of its trainings."""
-    specs = plan.specs_of[artefact]
-    if plan.rendered[artefact] is not Table:
-        return len(specs)
-    rows = [
-        {
-            "scale": spec.scale,
-            "spec": spec.hash,
-            "trial": 0,
-            "seed": 0,
-            "method": spec.method,
-            "dataset": spec.dataset,
-            "backbone": spec.backbone,
-            "probe": readout.partition(";")[0],
-            "setting": plan.setting(spec, readout.partition(";")[2]),
-            "metric": metric,
-            "value": 50.0,
-        }
-        for spec in specs
-        for readout in speeds[spec.hash].readouts
-        for metric in ACCURACIES
-    ]
-    table = plan.render(artefact, {artefact: pd.DataFrame(rows, columns=COLUMNS)})
-    assert isinstance(table, Table)
-    return sum(cell.ours.n > 0 for cell in table.cells.values())
 
 
 def print_plan(plan: Plan) -> None:

@@ -16,23 +16,29 @@ import metaug.paper
 from metaug.config import Config, Grid, Scale, load_config
 from metaug.data.prepare import expected_origin
 from metaug.errors import UserError
+from metaug.paper.cells import Place, specs_of
+from metaug.paper.claims import decide
 from metaug.record import read_record, record_path
-from metaug.reporting.aggregate import COLUMNS, validate_frame, write_frame
+from metaug.reporting.aggregate import COLUMNS, write_frame
+from metaug.reporting.claims import Outcome
 from metaug.reporting.figures import Drawing
+from metaug.reporting.results import Query, Results, readout_of
 from metaug.reporting.tables import Table
 from metaug.spec import TrialSpec
 
 TABLE_ENDINGS = ("csv", "md", "tex", "html")
 FIGURE_ENDINGS = ("pdf", "png", "csv")
+SCALES = Path("config/scales")
 
 
 class Plan:
     """Everything the Snakefile asks for: artefacts, specs and paths of one config."""
 
-    def __init__(self, config: Config, scale: Scale) -> None:
+    def __init__(self, config: Config, scale: Scale, scales: Path = SCALES) -> None:
         self.config = config
         self.scale = scale
         self.grid = Grid(scale, config)
+        self._scales = scales
         self._origins: dict[tuple[str, int], str] = {}
 
     @cached_property
@@ -46,7 +52,7 @@ class Plan:
     @property
     def artefacts(self) -> dict[str, ModuleType]:
         """Those that need trials: table1, figure2, ..., and claims."""
-        return {name: m for name, m in self.modules.items() if hasattr(m, "trials")}
+        return {name: m for name, m in self.modules.items() if hasattr(m, "cells")}
 
     @cached_property
     def rendered(self) -> dict[str, type]:
@@ -58,12 +64,14 @@ class Plan:
         }
 
     @cached_property
+    def cells(self) -> dict[str, dict[Place, Query]]:
+        """The queries that fill each artefact's places."""
+        return {name: module.cells(self.grid) for name, module in self.artefacts.items()}
+
+    @cached_property
     def specs_of(self) -> dict[str, tuple[TrialSpec, ...]]:
         """The distinct specs that each artefact needs."""
-        return {
-            name: tuple(dict.fromkeys(module.trials(self.grid)))
-            for name, module in self.artefacts.items()
-        }
+        return {name: specs_of(cells) for name, cells in self.cells.items()}
 
     @cached_property
     def specs(self) -> dict[str, TrialSpec]:
@@ -85,22 +93,23 @@ class Plan:
         """The file of the frame of all records."""
         return Path("results") / self.scale.name / "trials.csv"
 
-    def frames(self, artefact: str) -> list[Path]:
-        """The frame that a rendered artefact is made from; none for one without trials."""
-        name = Path("results") / self.scale.name / "frames" / f"{artefact}.csv"
-        return [name] if artefact in self.artefacts else []
-
-    def render(self, artefact: str, frames: Mapping[str, pd.DataFrame]) -> Table | Drawing:
-        """An artefact from its frame, if it needs one.
+    def results(self, artefact: str | None = None) -> Results:
+        """The trials of an artefact, or of all artefacts, that have been run.
 
         Raises:
-            UserError: the frame is not valid; names the row.
+            UserError: a record's value is not valid; names the row.
         """
+        return Results(self.frame(artefact))
+
+    def render(self, artefact: str, results: Results) -> Table | Drawing:
+        """An artefact; one without trials is drawn from the code alone."""
         render = self.modules[artefact].render
-        if artefact not in self.artefacts:
-            return render()
-        validate_frame(frames[artefact])
-        return render(frames[artefact])
+        return render(self.grid, results) if artefact in self.artefacts else render()
+
+    def decide(self, results: Results) -> list[Outcome]:
+        """Every claim of the paper, decided."""
+        config, full = load_config({"scale": "full"}, self._scales)
+        return decide(self.grid, results, Grid(full, config))
 
     def sources(self, *names: str) -> str:
         """A digest of the code that renders these artefacts: their modules and what all share.
@@ -230,7 +239,13 @@ class Plan:
             "backbone": spec.backbone,
         }
         return [
-            {**keys, **row, "setting": self.setting(spec, row["setting"])} for row in record["rows"]
+            {
+                **keys,
+                **row,
+                "readout": readout_of(row["probe"], row["setting"]),
+                "setting": self.setting(spec, row["setting"]),
+            }
+            for row in record["rows"]
         ]
 
 
@@ -238,10 +253,10 @@ def _hash(spec: TrialSpec | str) -> str:
     return spec if isinstance(spec, str) else spec.hash
 
 
-def load_plan(values: Mapping[str, Any], scales: Path = Path("config/scales")) -> Plan:
+def load_plan(values: Mapping[str, Any], scales: Path = SCALES) -> Plan:
     """The plan of a config; what the user got wrong is one line on stderr and exit status 2."""
     try:
-        plan = Plan(*load_config(values, scales))
+        plan = Plan(*load_config(values, scales), scales)
         _ = plan.specs
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)

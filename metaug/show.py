@@ -4,9 +4,9 @@ import math
 from collections.abc import Sequence
 
 from metaug.errors import UserError
-from metaug.paper.claims import CLAIMS, decide
+from metaug.paper.claims import CLAIMS
 from metaug.plan import Plan
-from metaug.reporting.claims import Outcome, Results
+from metaug.reporting.claims import Outcome
 from metaug.reporting.html import interval, p_value, signed
 from metaug.reporting.names import dataset_name, method_name
 from metaug.reporting.report import Training, commit_text
@@ -22,7 +22,8 @@ def show(plan: Plan, address: str) -> str:
 
     Args:
         plan: says where the records lie.
-        address: a cell, `table1:metaug:cifar10_conv` (artefact, row and column as in its CSV); an
+        address: a cell, `table1:metaug:cifar10_conv` (artefact, row and column as in its CSV); a
+            point of a figure, `figure4:epochs:simclr:64` (the leading columns of its CSV); an
             artefact, `figure5`, for the list of its trainings; a claim, `C1` or `scorecard:C1`, or
             `scorecard` for all; or the 12 digits of a spec.
 
@@ -42,7 +43,7 @@ def show(plan: Plan, address: str) -> str:
     if not place:
         return _trainings(plan, artefact)
     if plan.rendered.get(artefact) is not Table:
-        raise UserError(f"{artefact} is no table: ask for its trainings with {artefact!r} alone")
+        return _point(plan, artefact, tuple(place))
     if len(place) != 2:
         raise UserError(f"{address!r} is no cell; write ARTEFACT:ROW:COLUMN as in the CSV")
     return _cell(plan, artefact, *place)
@@ -58,23 +59,22 @@ def _scorecard(plan: Plan, *place: str) -> str:
         if name not in _CLAIMS:
             raise UserError(f"{SCORECARD} has no claim {name!r}; it has C1 to {_CLAIMS[-1]}")
         return _claim(plan, name)
-    outcomes = decide(plan.frame("claims"))
+    outcomes = plan.decide(plan.results("claims"))
     rows = [[o.claim.id, o.verdict, o.claim.where, o.claim.statement] for o in outcomes]
     return f"{SCORECARD}, scale {plan.scale.name}: {tally(outcomes)}\n{_aligned(rows)}"
 
 
 def _claim(plan: Plan, name: str) -> str:
-    """The comparisons of a claim, and the specs of the cells that they compare."""
-    frame = plan.frame("claims")
-    (outcome,) = (outcome for outcome in decide(frame) if outcome.claim.id == name)
-    specs = Results(frame).specs
-    cells = [[str(key), specs.get(key, "not run")] for key in outcome.cells]
+    """The comparisons of a claim, and the numbers that they compare."""
+    results = plan.results("claims")
+    (outcome,) = (outcome for outcome in plan.decide(results) if outcome.claim.id == name)
+    cells = [[str(query), f"{len(results.values(query))} trials"] for query in outcome.queries]
     return "\n\n".join(
         [
             f"{name} ({outcome.claim.where}), scale {plan.scale.name}: {outcome.verdict}\n"
             f"{outcome.claim.statement}\nturns on: {outcome.deciding.text}",
             _comparisons(outcome),
-            _aligned([["cell", "spec"], *cells]),
+            _aligned([["number", "has been run"], *cells]),
         ]
     )
 
@@ -87,8 +87,24 @@ def _comparisons(outcome: Outcome) -> str:
     return _aligned(rows)
 
 
+def _point(plan: Plan, artefact: str, place: tuple[str, ...]) -> str:
+    """A place of a figure, `figure4:epochs:simclr:64`."""
+    cells = {tuple(map(str, key)): query for key, query in plan.cells.get(artefact, {}).items()}
+    if place not in cells:
+        known = [":".join(key) for key in cells]
+        raise UserError(
+            f"{artefact} has no place {':'.join(place)!r}; {suggestion(':'.join(place), known)}"
+        )
+    query = cells[place]
+    mean, half_width, n = plan.results(artefact).interval(query)
+    spread = "" if math.isnan(half_width) else f" ± {half_width:.4f}"
+    ours = f"{mean:.4f}{spread} (n = {n})" if n else "has not been run"
+    head = f"{artefact}:{':'.join(place)}, scale {plan.scale.name}\nours       {ours}"
+    return f"{head}\n\n{_training(plan, query.spec)}"
+
+
 def _cell(plan: Plan, artefact: str, row_name: str, column_name: str) -> str:
-    table = plan.render(artefact, {artefact: plan.frame(artefact)})
+    table = plan.render(artefact, plan.results(artefact))
     assert isinstance(table, Table)
     rows = {row.name: row for row in table.rows}
     columns = {column.name: column for column in table.columns}

@@ -1,6 +1,7 @@
 """Figure 2: similarities of positive and negative pairs, with and without margin injection."""
 
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -24,7 +25,7 @@ from metaug.reporting.statistics import Interval
 from metaug.reporting.style import BLUE, TEXT_WIDTH, VERMILLION
 
 DATASET = "cifar10"
-MARGINS: dict[str, dict[str, float]] = {"with": {}, "without": {"alpha": 0.0}}
+MARGINS: dict[str, dict[str, Any]] = {"with": {}, "without": {"alpha": 0.0}}
 """What each changes in MetAug's defaults."""
 
 FEATURES = {"original": "original features", "with_augmented": "original and augmented"}

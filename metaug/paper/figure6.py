@@ -51,10 +51,12 @@ CAPTION = (
 def cells(grid: Grid) -> dict[tuple[str, float, float, float], Query]:
     """MetAug over each two of α, β and δ, the third one held: by panel, row, column, held value."""
     values = {key: grid.values(f"figure6.{key}", default) for key, default in VALUES.items()}
+
+    def query(method: str, dataset: str, **changes: Any) -> Query:
+        return Query(grid.spec(method, dataset, **changes), "fc")
+
     return {
-        (f"{row}-{column}", y, x, at): Query(
-            grid.spec(method, dataset, **{row: y, column: x, held: at}), "fc"
-        )
+        (f"{row}-{column}", y, x, at): query(method, dataset, **{row: y, column: x, held: at})
         for dataset in grid.datasets(DATASET)
         for method in grid.wanted(("metaug",))
         for row, column, held, at in PANELS

@@ -1,5 +1,7 @@
 """Table 3: linear probes on ImageNet, AlexNet conv and ResNet-50."""
 
+from typing import Any
+
 from metaug.config import Grid
 from metaug.paper.cells import TablePlace, dataset_of, row_cells, table_cells
 from metaug.paper.floors import floor_cells, floor_rows
@@ -76,8 +78,10 @@ def cells(grid: Grid) -> dict[TablePlace, Query]:
         for method in grid.wanted(CONV_METHODS):
             found |= row_cells(method, grid.spec(method, dataset), {"conv_top1": ("conv", "top1")})
         for method in grid.wanted(RESNET_METHODS):
-            large = {"batch_size": batch_size} if method in LARGE_BATCH_METHODS else {}
-            found |= row_cells(method, grid.spec(method, dataset, "resnet50", **large), resnet)
+            changes: dict[str, Any] = {}
+            if method in LARGE_BATCH_METHODS:
+                changes["batch_size"] = batch_size
+            found |= row_cells(method, grid.spec(method, dataset, "resnet50", **changes), resnet)
     return found | floor_cells(grid, found)
 
 

@@ -1,5 +1,7 @@
 """Table 6: MetAug's parts on CMC with two colour views, ResNet-50, ImageNet."""
 
+from typing import Any
+
 from metaug.config import Grid
 from metaug.paper.cells import TablePlace, dataset_of, row_cells, table_cells
 from metaug.paper.floors import FLOOR, floor_query
@@ -44,7 +46,7 @@ def cells(grid: Grid) -> dict[TablePlace, Query]:
             columns = {column_name(name, metric): ("pool", metric) for metric in METRICS}
             for method in grid.wanted(METHODS):
                 if has_setting(method, name):
-                    changes = {"views": views, "batch_size": BATCH_SIZE}
+                    changes: dict[str, Any] = {"views": views, "batch_size": BATCH_SIZE}
                     found |= row_cells(
                         method, grid.spec(method, dataset, "resnet50", **changes), columns
                     )

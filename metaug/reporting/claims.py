@@ -1,7 +1,7 @@
-"""What a claim consists of, and how it is decided from the tidy frame.
+"""What a claim consists of, and how it is decided from the trials.
 
 A claim has parts; a part is a set of statements "this is greater than that", of which a share must
-hold. Both sides of a statement are weighted sums of cells, taken trial by trial, so that every
+hold. Both sides of a statement are weighted sums of numbers, taken trial by trial, so that every
 statement is one paired comparison (`metaug.reporting.statistics`). All comparisons of a claim are
 one family of Holm's correction, whatever part they belong to.
 """
@@ -15,8 +15,9 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 
-from metaug.errors import UserError
+from metaug.config import Grid
 from metaug.reporting.aggregate import COLUMNS
+from metaug.reporting.results import Query, Results
 from metaug.reporting.statistics import (
     NAN,
     Judgement,
@@ -27,69 +28,55 @@ from metaug.reporting.statistics import (
 )
 
 VERDICTS = ("reproduced", "contradicted", "inconclusive", "not run")
+NO_RESULTS = Results(pd.DataFrame(columns=COLUMNS))
 
 
-class CellKey(NamedTuple):
-    """One cell of the tidy frame: everything but the trial."""
+class Term(NamedTuple):
+    """A number in a weighted sum: its weight, its address, and what the paper prints there (nan for
+    nothing)."""
 
-    method: str
-    dataset: str
-    backbone: str
-    probe: str
-    setting: str
-    metric: str
-
-    def __str__(self) -> str:
-        return " ".join(part for part in self if part)
-
-
-class Results:
-    """A tidy frame and its cells by key, for the many comparisons of the claims.
-
-    Raises:
-        UserError: two specs in one cell: trials of different trainings are never pooled.
-    """
-
-    def __init__(self, frame: pd.DataFrame) -> None:
-        self.frame = frame
-        self.specs: dict[CellKey, str] = {}
-        cells: dict[CellKey, dict[int, float]] = {}
-        columns = [*CellKey._fields, "spec", "trial", "value"]
-        for *names, spec, trial, value in frame[columns].itertuples(index=False):
-            key = CellKey(*names)
-            if self.specs.setdefault(key, spec) != spec:
-                raise UserError(f"{key} is of two specs: {self.specs[key]} and {spec}")
-            cells.setdefault(key, {})[trial] = value
-        self._cells = {key: pd.Series(cell).sort_index() for key, cell in cells.items()}
-
-    def values(self, key: CellKey) -> pd.Series:
-        """The values of a cell by trial; empty if nothing was run."""
-        return self._cells.get(key, pd.Series(dtype=float))
+    weight: float
+    query: Query
+    published: float = NAN
 
 
 @dataclass(frozen=True)
 class Quantity:
-    """A weighted sum of cells, taken trial by trial."""
+    """A weighted sum of numbers, taken trial by trial."""
 
-    terms: tuple[tuple[float, CellKey], ...]
+    terms: tuple[Term, ...]
 
     def __sub__(self, other: "Quantity") -> "Quantity":
-        return Quantity(self.terms + tuple((-weight, key) for weight, key in other.terms))
+        return Quantity(self.terms + other.weighted(-1).terms)
+
+    def weighted(self, factor: float) -> "Quantity":
+        """A multiple of it."""
+        return Quantity(tuple(t._replace(weight=factor * t.weight) for t in self.terms))
 
     @property
-    def cells(self) -> tuple[CellKey, ...]:
-        return tuple(key for _, key in self.terms)
+    def queries(self) -> tuple[Query, ...]:
+        return tuple(term.query for term in self.terms)
+
+    @property
+    def published(self) -> float:
+        """Its value by the paper's numbers; nan where one that has a weight is not printed."""
+        return math.fsum(term.weight * term.published for term in self.terms if term.weight)
 
     def values(self, results: Results) -> pd.Series:
-        """Its value by trial, for the trials that all its cells have."""
-        parts = [weight * results.values(key) for weight, key in self.terms]
+        """Its value by trial, for the trials that all its terms have."""
+        parts = [term.weight * results.values(term.query) for term in self.terms]
         return reduce(lambda a, b: a.add(b).dropna(), parts)
+
+
+def quantity(query: Query, published: float = NAN) -> Quantity:
+    """One number, and what the paper prints there."""
+    return Quantity((Term(1.0, query, published),))
 
 
 def mean_of(quantities: Sequence[Quantity]) -> Quantity:
     """The mean of quantities, at least one, trial by trial."""
     share = 1 / len(quantities)
-    return Quantity(tuple((share * w, key) for q in quantities for w, key in q.terms))
+    return Quantity(tuple(term for q in quantities for term in q.weighted(share).terms))
 
 
 @dataclass(frozen=True)
@@ -106,8 +93,13 @@ class Statement:
     or_equal: bool = False
 
     @property
-    def cells(self) -> tuple[CellKey, ...]:
-        return self.greater.cells + self.lesser.cells
+    def queries(self) -> tuple[Query, ...]:
+        return self.greater.queries + self.lesser.queries
+
+    @property
+    def published(self) -> float:
+        """The difference that the paper prints, greater - lesser; nan where it prints none."""
+        return (self.greater - self.lesser).published
 
 
 @dataclass(frozen=True)
@@ -122,7 +114,7 @@ class Finding:
     """
 
     text: str
-    cells: tuple[CellKey, ...]
+    queries: tuple[Query, ...]
     effect: float
     low: float
     high: float
@@ -160,27 +152,24 @@ def some_hold(statements: Iterable[Statement]) -> Part:
 
 @dataclass(frozen=True)
 class Claim:
-    """A claim of the paper: `parts` builds what must hold from what there is."""
+    """A claim of the paper: `parts` says what must hold, from the queries of a grid.
+
+    The results are for quantities that depend on them alone: which setting is the best.
+    """
 
     id: str
     where: str
     statement: str
-    parts: Callable[[Results], list[Part]]
+    parts: Callable[[Grid, Results], list[Part]]
 
-    @property
-    def comparisons(self) -> tuple[Statement | Finding, ...]:
-        """What the claim compares in the paper.
-
-        Only a smaller scale, told by its results, asks for less; so it is what a claim asks for
-        before there are any.
-        """
-        parts = self.parts(Results(pd.DataFrame(columns=COLUMNS)))
+    def comparisons(self, grid: Grid) -> tuple[Statement | Finding, ...]:
+        """What the claim compares on a grid."""
+        parts = self.parts(grid, NO_RESULTS)
         return (*_statements(parts), *_rules(parts))
 
-    @property
-    def cells(self) -> tuple[CellKey, ...]:
-        """The distinct cells that it rests on in the paper."""
-        return _cells(self.comparisons)
+    def queries(self, grid: Grid) -> tuple[Query, ...]:
+        """The distinct numbers that it rests on."""
+        return _queries(self.comparisons(grid))
 
 
 @dataclass(frozen=True)
@@ -188,36 +177,38 @@ class Outcome:
     """A decided claim.
 
     `verdict` is one of `VERDICTS`; `deciding` is the finding on which it turns: the weakest of
-    those that had to hold, the strongest counterexample, or what is missing.
+    those that had to hold, the strongest counterexample, or what is missing. `in_paper`: how many
+    comparisons, and of how many numbers, the claim has at the scale `full`.
     """
 
     claim: Claim
     verdict: str
     findings: tuple[Finding, ...]
     deciding: Finding
+    in_paper: tuple[int, int]
 
     @property
     def made(self) -> int:
         """How many comparisons could be made: of `len(findings)` that the scale asks for, which
-        may be fewer than the paper's (`claim.comparisons`)."""
+        may be fewer than the paper's."""
         return len(self.findings) - self.count("not run")
 
     def count(self, verdict: str) -> int:
         return sum(finding.verdict == verdict for finding in self.findings)
 
     @property
-    def cells(self) -> tuple[CellKey, ...]:
-        """The distinct cells that the claim rests on."""
-        return _cells(self.findings)
+    def queries(self) -> tuple[Query, ...]:
+        """The distinct numbers that the claim rests on."""
+        return _queries(self.findings)
 
 
-def decide_claim(claim: Claim, results: Results) -> Outcome:
-    """Decide a claim: its parts one by one, then all together.
+def decide_claim(claim: Claim, grid: Grid, results: Results, paper: Grid) -> Outcome:
+    """Decide a claim on a grid: its parts one by one, then all together.
 
     Contradicted if a part is; else not run if a part is; else inconclusive if a part is; else
-    reproduced. That is `claim_verdict` one level up.
+    reproduced. That is `claim_verdict` one level up. `paper` is the grid of the scale `full`.
     """
-    parts = claim.parts(results)
+    parts = claim.parts(grid, results)
     statements = _statements(parts)
     comparisons = [
         paired_comparison(s.greater.values(results), s.lesser.values(results)) for s in statements
@@ -232,7 +223,8 @@ def decide_claim(claim: Claim, results: Results) -> Outcome:
     verdict = next(v for v in order if v in verdicts)
     pick = min if verdict == "contradicted" else max
     deciding = pick((finding for v, finding in decided if v == verdict), key=_p)
-    return Outcome(claim, verdict, (*found.values(), *_rules(parts)), deciding)
+    in_paper = len(claim.comparisons(paper)), len(claim.queries(paper))
+    return Outcome(claim, verdict, (*found.values(), *_rules(parts)), deciding, in_paper)
 
 
 def _statements(parts: Iterable[Part]) -> list[Statement]:
@@ -240,8 +232,8 @@ def _statements(parts: Iterable[Part]) -> list[Statement]:
     return list(dict.fromkeys(s for part in parts for s in part.statements))
 
 
-def _cells(comparisons: Iterable[Statement | Finding]) -> tuple[CellKey, ...]:
-    return tuple(dict.fromkeys(key for comparison in comparisons for key in comparison.cells))
+def _queries(comparisons: Iterable[Statement | Finding]) -> tuple[Query, ...]:
+    return tuple(dict.fromkeys(query for c in comparisons for query in c.queries))
 
 
 def _rules(parts: Iterable[Part]) -> list[Finding]:
@@ -257,7 +249,7 @@ def _finding(statement: Statement, judgement: Judgement) -> Finding:
     p = judgement.p_reversed if verdict == "reversed" else judgement.p_holds
     return Finding(
         statement.text,
-        statement.cells,
+        statement.queries,
         comparison.effect,
         comparison.low,
         comparison.high,
@@ -301,13 +293,8 @@ def contrast(results: Results, settings: Sequence[Quantity]) -> Quantity:
     if not any(math.isnan(mean) for mean in means):
         weights[int(np.argmax(means))] += 1
         weights[int(np.argmin(means))] -= 1
-    return Quantity(
-        tuple(
-            (weight * part, key)
-            for weight, setting in zip(weights, settings, strict=True)
-            for part, key in setting.terms
-        )
-    )
+    pairs = zip(weights, settings, strict=True)
+    return Quantity(tuple(t for weight, setting in pairs for t in setting.weighted(weight).terms))
 
 
 def range_exceeds_noise(
@@ -320,15 +307,15 @@ def range_exceeds_noise(
     the interval of the range.
     """
     text = f"range over {name} > {factor:g} × mean half-width of the intervals"
-    cells = tuple(key for setting in settings for key in setting.cells)
+    queries = tuple(query for setting in settings for query in setting.queries)
     intervals = [t_interval(setting.values(results)) for setting in settings]
     if any(interval.n < 2 for interval in intervals):
-        return Finding(text, cells, NAN, NAN, NAN, NAN, 0, "not run")
+        return Finding(text, queries, NAN, NAN, NAN, NAN, 0, "not run")
     measured = t_interval(contrast(results, settings).values(results))
     effect = measured.mean - factor * float(np.mean([i.half_width for i in intervals]))
     return Finding(
         text,
-        cells,
+        queries,
         effect,
         effect - measured.half_width,
         effect + measured.half_width,

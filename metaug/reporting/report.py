@@ -9,14 +9,14 @@ from pathlib import Path
 from typing import Any
 
 import matplotlib.pyplot as plt
-import pandas as pd
 from matplotlib.figure import Figure
 
 from metaug.files import atomic_write_text
-from metaug.reporting.claims import CellKey, Outcome, Results
+from metaug.reporting.claims import Outcome
 from metaug.reporting.figures import Drawing
 from metaug.reporting.html import HTML
 from metaug.reporting.names import SCALE_NOTES, dataset_name, method_name
+from metaug.reporting.results import Query
 from metaug.reporting.scorecard import html_scorecard
 from metaug.reporting.style import plot_style
 from metaug.reporting.tables import Table, html_table
@@ -90,7 +90,6 @@ def write_report(
     artefacts: Mapping[str, Table | Drawing],
     specs_of: Mapping[str, Sequence[str]],
     trainings: Sequence[Training],
-    frame: pd.DataFrame,
 ) -> None:
     """Write the page, atomically.
 
@@ -101,16 +100,14 @@ def write_report(
         artefacts: tables and figures by name.
         specs_of: the hashes of the specs that an artefact is made from.
         trainings: every spec that has records.
-        frame: the tidy frame that the claims were decided on; leads from their cells to specs.
     """
     anchors = {training.spec.hash: training.anchor for training in trainings}
-    specs = Results(frame).specs
 
     def addresses(hashes: Iterable[str]) -> list[str]:
         return [f"#{anchors[h]}" for h in hashes if h in anchors]
 
-    def link(key: CellKey) -> str:
-        return next(iter(addresses([specs.get(key, "")])), "")
+    def link(query: Query) -> str:
+        return next(iter(addresses([query.spec.hash])), "")
 
     by_hash = {training.spec.hash: training for training in trainings}
 

@@ -31,6 +31,11 @@ class Query:
         return " ".join(part for part in parts if part)
 
 
+def readout_of(probe: str, option: str) -> str:
+    """The read-out of a row of a record: its probe, and after a semicolon the probe's option."""
+    return f"{probe};{option}" if option else probe
+
+
 class CellInterval(Interval):
     """What a table or figure shows of some trials: the interval, and the values by trial.
 

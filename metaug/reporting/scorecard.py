@@ -6,8 +6,9 @@ from pathlib import Path
 import pandas as pd
 
 from metaug.files import atomic_path, atomic_write_text
-from metaug.reporting.claims import VERDICTS, CellKey, Finding, Outcome
+from metaug.reporting.claims import VERDICTS, Finding, Outcome
 from metaug.reporting.html import HTML, MARKDOWN
+from metaug.reporting.results import Query
 
 SYMBOLS = {"reproduced": "✓", "contradicted": "✗", "inconclusive": "~", "not run": "·"}
 FINDING_SYMBOLS = {"holds": "✓", "reversed": "✗", "undecided": "~", "not run": "·"}
@@ -78,12 +79,12 @@ def as_frame(outcomes: Sequence[Outcome], scale: str) -> pd.DataFrame:
                 **_numbers(finding),
                 "made": outcome.made,
                 "possible": len(outcome.findings),
-                "paper": len(outcome.claim.comparisons),
-                "paper_cells": len(outcome.claim.cells),
+                "paper": outcome.in_paper[0],
+                "paper_cells": outcome.in_paper[1],
                 "holds": outcome.count("holds"),
                 "reversed": outcome.count("reversed"),
                 "undecided": outcome.count("undecided"),
-                "cells": "; ".join(map(str, outcome.cells)),
+                "cells": "; ".join(map(str, outcome.queries)),
             }
         )
     return pd.DataFrame(rows)
@@ -98,7 +99,7 @@ def comparisons_as_frame(outcomes: Sequence[Outcome], scale: str) -> pd.DataFram
             "comparison": finding.text,
             "verdict": finding.verdict,
             **_numbers(finding),
-            "cells": "; ".join(map(str, finding.cells)),
+            "cells": "; ".join(map(str, finding.queries)),
         }
         for outcome in outcomes
         for finding in outcome.findings
@@ -118,11 +119,11 @@ def _numbers(finding: Finding) -> dict[str, float]:
 
 
 def html_scorecard(
-    outcomes: Sequence[Outcome], scale: str, link: Callable[[CellKey], str] | None = None
+    outcomes: Sequence[Outcome], scale: str, link: Callable[[Query], str] | None = None
 ) -> str:
-    """The scorecard as a fragment; `link` gives the address of a cell's trials, "" for none."""
+    """The scorecard as a fragment; `link` gives the address of a number's trials, "" for none."""
     template = HTML.get_template("scorecard.html.jinja")
-    return template.render(_content(outcomes, scale), link=link or (lambda key: ""))
+    return template.render(_content(outcomes, scale), link=link or (lambda query: ""))
 
 
 def tally(outcomes: Sequence[Outcome]) -> str:
@@ -134,8 +135,8 @@ def tally(outcomes: Sequence[Outcome]) -> str:
 def coverage(outcome: Outcome) -> str:
     """How many comparisons could be made; and what they are reduced from, where this scale asks for
     fewer than the paper or takes each over fewer cells."""
-    asked, paper = len(outcome.findings), len(outcome.claim.comparisons)
-    cells, paper_cells = len(outcome.cells), len(outcome.claim.cells)
+    asked, cells = len(outcome.findings), len(outcome.queries)
+    paper, paper_cells = outcome.in_paper
     text = f"{outcome.made} of {asked} made"
     if asked < paper:
         return f"{text}, reduced from the paper’s {paper}"

@@ -1,16 +1,3 @@
-rule frame:
-    input:
-        lambda wildcards: PLAN.records(wildcards.artefact),
-    output:
-        f"{RESULTS}/frames/{{artefact}}.csv",
-    log:
-        f"logs/{SCALE}/frame/{{artefact}}.log",
-    conda:
-        "../../environment.yml"
-    script:
-        "../scripts/frame.py"
-
-
 # Every target asks for it, whichever trials it needs; so it has no input, and what a run adds is
 # gathered when the run ends (Snakefile).
 rule trials:
@@ -26,7 +13,7 @@ rule trials:
 
 rule table:
     input:
-        f"{RESULTS}/frames/{{artefact}}.csv",
+        lambda wildcards: PLAN.records(wildcards.artefact),
     output:
         csv=f"{RESULTS}/tables/{{artefact}}.csv",
         md=f"{RESULTS}/tables/{{artefact}}.md",
@@ -49,7 +36,7 @@ rule table:
 
 rule figure:
     input:
-        lambda wildcards: PLAN.frames(wildcards.artefact),
+        lambda wildcards: PLAN.records(wildcards.artefact),
     output:
         pdf=f"{FIGURES}/{{artefact}}.pdf",
         png=report(

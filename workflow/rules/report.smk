@@ -1,6 +1,6 @@
 rule verdicts:
     input:
-        f"{RESULTS}/frames/claims.csv",
+        PLAN.records("claims"),
     output:
         SCORECARD,
     log:
@@ -16,7 +16,6 @@ rule verdicts:
 rule page:
     input:
         PLAN.records(),
-        frame=f"{RESULTS}/frames/claims.csv",
     output:
         REPORT,
     log:
