@@ -33,12 +33,8 @@ COLUMNS = (
     Column("first_loss", ("loss", "first epoch"), digits=4),
     Column("last_loss", ("loss", "last epoch"), digits=4),
 )
-MEASURES = {
-    "linear": ("pool", "top1"),
-    "knn": ("pool", "knn_top1"),
-    "first_loss": ("", "first_loss"),
-    "last_loss": ("", "last_loss"),
-}
+ACCURACIES = {"linear": ("pool", "top1"), "knn": ("pool", "knn_top1")}
+LOSSES = {"first_loss": ("", "first_loss"), "last_loss": ("", "last_loss")}
 FOOTNOTES = (
     "Every row has the preset `own` of its method: lightly's recipe for CIFAR-10.",
     "Lightly's kNN is with k = 200 and the best of all epochs, on the whole data set and with the "
@@ -55,7 +51,8 @@ def cells(grid: Grid) -> dict[TablePlace, Query]:
     for dataset in grid.datasets(DATASET):
         for method in grid.wanted((*grid.values("extra6.methods", tuple(LIGHTLY_KNN)), FLOOR)):
             changes = {} if method == FLOOR else own
-            found |= row_cells(method, grid.spec(method, dataset, BACKBONE, **changes), MEASURES)
+            measures = ACCURACIES if method == FLOOR else ACCURACIES | LOSSES
+            found |= row_cells(method, grid.spec(method, dataset, BACKBONE, **changes), measures)
     return found
 
 

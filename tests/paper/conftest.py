@@ -11,6 +11,7 @@ import pytest
 from metaug.config import load_config
 from metaug.plan import Plan
 from metaug.reporting.aggregate import COLUMNS
+from metaug.reporting.results import readout_of
 from metaug.spec import TrialSpec
 from tests.paper.synthetic import readouts_of
 
@@ -26,7 +27,7 @@ Mean = Callable[[TrialSpec, str], float]
 
 
 def plan_of(scale: str) -> Plan:
-    return Plan(*load_config({"scale": scale}, SCALES))
+    return Plan(*load_config({"scale": scale}, SCALES), SCALES)
 
 
 def as_the_paper_says(spec: TrialSpec, readout: str) -> float:
@@ -109,7 +110,8 @@ def results_of(
             joined = ";".join(sorted(part for part in (*setting.split(";"), option) if part))
             for trial in range(trials):
                 value = (top - mean if mirrored else mean) + rng.normal(0, noise) * top / 100
-                cell = (*keys, probe, joined, metric, min(max(value, 0.0), top))
+                readout = readout_of(probe, option)
+                cell = (*keys, probe, readout, joined, metric, min(max(value, 0.0), top))
                 rows.append((spec.scale, spec.hash, trial, 1000 + trial, *cell))
     return pd.DataFrame(rows, columns=COLUMNS)
 

@@ -1,12 +1,12 @@
-"""Synthetic frames for the artefacts: of what they ask for themselves, and of the paper's numbers.
+"""Synthetic results for the artefacts: of what they ask for themselves, and of the paper's numbers.
 
-`frame_of` makes the frame that an artefact's trainings would give, every cell with a mean of its
-own; `published_as_results` feeds the printed numbers back as if they were ours; `write_records`
+`results_of` makes the results that an artefact's trainings would give, every number with a mean of
+its own; `published_as_results` feeds the printed numbers back as if they were ours; `write_records`
 writes the records that a plan's trainings would leave.
 """
 
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Mapping, Sequence
 from functools import cache
 from pathlib import Path
 from types import ModuleType
@@ -18,11 +18,12 @@ import pandas as pd
 from scipy import stats
 
 from metaug.config import load_config
-from metaug.paper import figure2
-from metaug.paper.published import load_published
+from metaug.paper import cells, figure2
+from metaug.paper.published import printed
 from metaug.plan import Plan
 from metaug.record import record_path, write_record
 from metaug.reporting.aggregate import COLUMNS
+from metaug.reporting.results import Query, Results, readout_of
 from metaug.reporting.statistics import Interval
 from metaug.reporting.tables import Column, Row, Table
 from metaug.spec import TrialSpec
@@ -37,7 +38,7 @@ HALF_WIDTH = stats.t.ppf(0.975, TRIALS - 1) * STEP / math.sqrt(TRIALS)
 
 ACCURACIES = ("top1", "top5", "knn_top1")
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
-NOTHING = pd.DataFrame(columns=COLUMNS)
+NOTHING = Results(pd.DataFrame(columns=COLUMNS))
 
 Mean = Callable[[TrialSpec, str, str], float]
 
@@ -45,29 +46,41 @@ Mean = Callable[[TrialSpec, str, str], float]
 @cache
 def plan_of(scale: str, **config: object) -> Plan:
     folder = Path(__file__).parents[2] / "config" / "scales"
-    return Plan(*load_config({"scale": scale, **config}, folder))
+    return Plan(*load_config({"scale": scale, **config}, folder), folder)
 
 
 def mean_of(spec: TrialSpec, readout: str, metric: str = "top1") -> float:
-    """An accuracy between 10 and 90, with two decimals, as good as unique.
-
-    `readout` is a probe and an option of it, as in "conv;" or
-    "projection;features=with_augmented".
-    """
-    return 10 + crc32(f"{spec.hash} {readout} {metric}".encode()) % 8000 / 100
+    """An accuracy between 10 and 90, with two decimals, as good as unique."""
+    key = readout if ";" in readout else f"{readout};"
+    return 10 + crc32(f"{spec.hash} {key} {metric}".encode()) % 8000 / 100
 
 
 @cache
 def specs_of(scale: str, *artefacts: ModuleType) -> list[TrialSpec]:
     """The distinct specs of some artefacts."""
     grid = plan_of(scale).grid
-    return list({spec.hash: spec for a in artefacts for spec in a.trials(grid)}.values())
+    return list(dict.fromkeys(spec for a in artefacts for spec in cells.specs_of(a.cells(grid))))
+
+
+def render_of(
+    scale: str, artefact: ModuleType, accuracy: Mean = mean_of, trials: int = TRIALS
+) -> Any:
+    """An artefact as if all that it asks for had been run."""
+    return artefact.render(plan_of(scale).grid, results_of(scale, artefact, accuracy, trials))
+
+
+@cache
+def results_of(
+    scale: str, artefact: ModuleType, accuracy: Mean = mean_of, trials: int = TRIALS
+) -> Results:
+    """The results of an artefact at a scale, as if all that it asks for had been run."""
+    return Results(frame_of(scale, artefact, accuracy=accuracy, trials=trials))
 
 
 def frame_of(
     scale: str, *artefacts: ModuleType, accuracy: Mean = mean_of, trials: int = TRIALS
 ) -> pd.DataFrame:
-    """The frame of some artefacts at a scale, as if all that they ask for had been run."""
+    """The tidy frame of some artefacts at a scale."""
     return _frame_of(scale, artefacts, accuracy, trials).copy()
 
 
@@ -94,6 +107,7 @@ def _rows_of(
             "trial": trial,
             "seed": 1000 + trial,
             **row,
+            "readout": readout_of(row["probe"], row["setting"]),
             "setting": joined(setting, row["setting"]),
         }
         for trial in range(trials)
@@ -123,22 +137,22 @@ def record_rows(
     """The rows of the record of a trial."""
     has_mags = "order" in spec.hyper
     probes = ("conv", "fc6", "fc") if spec.backbone == "alexnet" else ("pool",)
-    cells = {
+    values = {
         (probe, option, metric): accuracy(spec, f"{probe};{option}", metric)
         for probe, option in readouts_of(spec)
         for metric in ACCURACIES
     }
-    cells |= {(p, "", "effective_rank"): 20.0 for p in probes}
-    cells |= {(p, "", "feature_std"): 0.9 for p in probes}
-    cells["", "", "train_seconds"] = 100.0 + crc32(spec.hash.encode()) % 50
+    values |= {(p, "", "effective_rank"): 20.0 for p in probes}
+    values |= {(p, "", "feature_std"): 0.9 for p in probes}
+    values["", "", "train_seconds"] = 100.0 + crc32(spec.hash.encode()) % 50
     if spec.method != "random":
-        cells["", "", "first_loss"], cells["", "", "last_loss"] = 3.0, 2.0
+        values["", "", "first_loss"], values["", "", "last_loss"] = 3.0, 2.0
     if has_mags:
         delta = float(spec.hyper["delta"] or 0)
         exact = spec.hyper["order"] == "exact"
-        cells["", "", "last_augmented_gradient_share"] = delta / (1 + delta)
-        cells["", "", "last_second_order_share"] = 0.25 if exact else 0.0
-        cells |= similarities(spec, histograms)
+        values["", "", "last_augmented_gradient_share"] = delta / (1 + delta)
+        values["", "", "last_second_order_share"] = 0.25 if exact else 0.0
+        values |= similarities(spec, histograms)
     shift = (trial - (trials - 1) / 2) * STEP
     return [
         {
@@ -147,7 +161,7 @@ def record_rows(
             "metric": metric,
             "value": mean + shift * (metric in ACCURACIES),
         }
-        for (probe, option, metric), mean in cells.items()
+        for (probe, option, metric), mean in values.items()
     ]
 
 
@@ -178,90 +192,43 @@ def write_records(plan: Plan, spec: TrialSpec) -> None:
 
 def similarities(spec: TrialSpec, histograms: bool) -> dict[tuple[str, str, str], float]:
     """Mean similarities, and histograms around them; augmented ones collapse without margin."""
-    cells = {}
+    values = {}
     for features, shift in (("original", 0.0), ("with_augmented", 0.05)):
         for pairs, middle in (("positive", 0.8), ("negative", 0.5)):
             setting = f"features={features};pairs={pairs}"
             mean = middle + shift * (1 if spec.hyper["alpha"] == 0 else -1)
-            cells["", setting, "mean_similarity"] = mean
+            values["", setting, "mean_similarity"] = mean
             if histograms:
                 shares = np.exp(-((((np.arange(50) + 0.5) / 50 - mean) / 0.08) ** 2))
                 for i, share in enumerate(shares / shares.sum()):
-                    cells["", setting, f"histogram_{i:02d}"] = float(share)
-    return cells
+                    values["", setting, f"histogram_{i:02d}"] = float(share)
+    return values
 
 
 def joined(*settings: str) -> str:
     return ";".join(sorted(part for text in settings for part in text.split(";") if part))
 
 
-def tidy(cells: Iterable[tuple[str, str, str, str, str, str, float]]) -> pd.DataFrame:
-    """A frame of one trial for each (method, dataset, backbone, probe, setting, metric, value)."""
-    names = ["method", "dataset", "backbone", "probe", "setting", "metric", "value"]
-    frame = pd.DataFrame(list(cells), columns=names)
-    spec = [f"{i:012x}" for i in range(len(frame))]
-    return frame.assign(scale="full", spec=spec, trial=0, seed=1000)[COLUMNS]
+def results_from(values: Mapping[Query, Sequence[float]]) -> Results:
+    """Results with these values by trial."""
+    rows = [
+        {
+            **{"scale": query.spec.scale, "spec": query.spec.hash, "trial": i, "seed": 1000 + i},
+            **{"method": query.spec.method, "dataset": query.spec.dataset},
+            **{"backbone": query.spec.backbone, "probe": query.readout.partition(";")[0]},
+            **{"readout": query.readout, "setting": "", "metric": query.metric, "value": value},
+        }
+        for query, trials in values.items()
+        for i, value in enumerate(trials)
+    ]
+    return Results(pd.DataFrame(rows, columns=COLUMNS))
 
 
-FRAME_SETTINGS = {
-    "": "",
-    # Table 4: what a set changes from the default, hflip+crop; DACL's mixup is its own.
-    "hflip+rotate": "augmentation=hflip+rotate",
-    "crop": "augmentation=crop",
-    "grey": "augmentation=grey",
-    "jitter": "augmentation=jitter",
-    "hflip+crop": "",
-    "rotate+jitter": "augmentation=rotate+jitter",
-    "hflip+crop+mixup": "augmentation=crop+hflip+mixup",
-    "hflip+rotate+crop+grey+jitter+mixup": "augmentation=crop+hflip+rotate+jitter+grey+mixup",
-    "dacl hflip+crop+mixup": "",
-    "dacl hflip+rotate+crop+grey+jitter+mixup": "augmentation=crop+hflip+rotate+jitter+grey",
-    # Table 5
-    "without_augmented_features": "",
-    "without_augmented_features;delta=1e-5": "",
-    "with_augmented_features;delta=1e-5": "features=with_augmented",
-    **{
-        f"{way}_augmented_features;delta={text}": joined(f"delta={number}", option)
-        for way, option in (("with", "features=with_augmented"), ("without", ""))
-        for text, number in (
-            ("1e-1", "0.1"),
-            ("1e-2", "0.01"),
-            ("1e-3", "0.001"),
-            ("1e-4", "0.0001"),
-            ("1e-6", "1e-06"),
-            ("1e-7", "1e-07"),
-            ("1e-8", "1e-08"),
-        )
-    },
-    # Table 6
-    "views=L,ab": "batch_size=128;views=l|ab",
-    "views=Y,DbDr": "batch_size=128;views=y|dbdr",
-}
-"""The paper's words (published.csv) and the `setting` of the tidy frame."""
-
-
-def published_as_results(artefact: str) -> pd.DataFrame:
-    """The numbers that the paper prints in a table, as if they were trials of ours. Of what it
-    prints twice, the number from its own run."""
-    printed = load_published().query("artefact == @artefact and dataset != 'average'")
-    printed = printed.sort_values("quoted", kind="stable").drop_duplicates(
-        ["method", "dataset", "backbone", "metric", "setting"]
-    )
-    cells = []
-    for row in printed.itertuples():
-        setting = FRAME_SETTINGS.get(f"{row.method} {row.setting}", FRAME_SETTINGS[row.setting])
-        if artefact == "table3" and row.method in ("nnclr", "metaug_nnclr"):
-            setting = "batch_size=4096"
-        resnet = row.backbone == "resnet50"
-        backbone = "resnet50" if resnet else "alexnet"
-        probes = ("pool",) if resnet else (row.backbone,) if row.backbone else ("conv", "fc")
-        if row.setting.startswith("with_augmented"):
-            probes = ("projection",)
-        cells += [
-            (row.method, row.dataset, backbone, probe, setting, row.metric, row.value)
-            for probe in probes
-        ]
-    return tidy(cells)
+def published_as_results(artefact: str) -> Results:
+    """The numbers that the paper prints in a table, as if each were a trial of ours."""
+    plan, paper = plan_of("full"), printed(artefact)
+    places = plan.cells[artefact].items()
+    return results_from({query: [paper[p].value] for p, query in places if p in paper})
 
 
 def row_of(spec: TrialSpec) -> str:
