@@ -50,7 +50,7 @@ LEFT_OUT = (
 
 @dataclass(frozen=True)
 class Speed:
-    """Seconds of a step of training (mean over the passes of an epoch), and the number of passes."""
+    """Seconds of a training step (mean over the passes of an epoch), and the number of passes."""
 
     step_seconds: float
     passes: int

@@ -374,7 +374,12 @@ def larger_batches_help(grid: Grid, results: Results) -> list[Part]:
     def at(method: str, size: int) -> Quantity:
         return places["epochs", method, size]
 
-    lead = {n: at("metaug_oucl", n) - mean_of([at(m, n) for m in others]) for n in sizes}
+    leads = []
+    if others:
+        small, large = (
+            at("metaug_oucl", n) - mean_of([at(m, n) for m in others]) for n in (smallest, largest)
+        )
+        leads.append(Statement(f"lead of metaug_oucl: batch {smallest} > {largest}", small, large))
     return [
         all_hold(
             [
@@ -387,11 +392,7 @@ def larger_batches_help(grid: Grid, results: Results) -> list[Part]:
                     for m in (*others, "metaug_oucl")
                     for size in sizes
                 ),
-                Statement(
-                    f"lead of metaug_oucl: batch {smallest} > {largest}",
-                    lead[smallest],
-                    lead[largest],
-                ),
+                *leads,
             ]
         )
     ]

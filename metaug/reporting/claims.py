@@ -227,6 +227,23 @@ def decide_claim(claim: Claim, grid: Grid, results: Results, paper: Grid) -> Out
     return Outcome(claim, verdict, (*found.values(), *_rules(parts)), deciding, in_paper)
 
 
+def satisfied_by_paper(claim: Claim, paper: Grid) -> bool | None:
+    """Whether the numbers that the paper prints satisfy the claim; None if some are not printed."""
+    parts = claim.parts(paper, NO_RESULTS)
+    if _rules(parts) or any(math.isnan(s.published) for s in _statements(parts)):
+        return None
+    return all(
+        sum(s.published > 0 or (s.or_equal and s.published == 0) for s in part.statements)
+        >= _needed(len(part.statements), part.share)
+        for part in parts
+    )
+
+
+def _needed(count: int, share: float) -> int:
+    """How many of `count` comparisons must hold."""
+    return max(1, math.ceil(share * count - 1e-9))
+
+
 def _statements(parts: Iterable[Part]) -> list[Statement]:
     """The distinct statements: two parts may share one, which is tested once."""
     return list(dict.fromkeys(s for part in parts for s in part.statements))
@@ -263,7 +280,7 @@ def _finding(statement: Statement, judgement: Judgement) -> Finding:
 def _decide_part(findings: Sequence[Finding], share: float) -> tuple[str, Finding]:
     """The verdict of a part and the finding on which it turns."""
     verdict = claim_verdict([finding.verdict for finding in findings], share)
-    needed = max(1, math.ceil(share * len(findings) - 1e-9))
+    needed = _needed(len(findings), share)
     if verdict == "not run":
         return verdict, next(f for f in findings if f.verdict == "not run")
     if verdict == "contradicted":
