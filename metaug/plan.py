@@ -108,8 +108,13 @@ class Plan:
 
     def decide(self, results: Results) -> list[Outcome]:
         """Every claim of the paper, decided."""
-        config, full = load_config({"scale": "full"}, self._scales)
-        return decide(self.grid, results, Grid(full, config))
+        return decide(self.grid, results, self._paper)
+
+    @cached_property
+    def _paper(self) -> Grid:
+        """The grid of the paper's protocol."""
+        config, scale = load_config({"scale": "full"}, self._scales)
+        return Grid(scale, config)
 
     def sources(self, *names: str) -> str:
         """A digest of the code that renders these artefacts: their modules and what all share.

@@ -13,6 +13,7 @@ has none of the paper's data sets decides it on what stands in for them.
 """
 
 from collections.abc import Callable, Iterable, Mapping
+from functools import lru_cache
 from typing import Any
 
 from metaug.config import Grid
@@ -82,6 +83,7 @@ def wants(grid: Grid, dataset: str) -> bool:
     return grid.config.datasets is None or dataset in grid.config.datasets
 
 
+@lru_cache(maxsize=8)
 def whole(grid: Grid) -> Grid:
     """The grid of the scale without the user's choice of methods and data sets: what they leave out
     is a number that has not been run, not one that does not exist."""
@@ -101,13 +103,20 @@ def decide(grid: Grid, results: Results, paper: Grid) -> list[Outcome]:
     return [decide_claim(claim, everything, results, whole(paper)) for claim in CLAIMS]
 
 
+@lru_cache(maxsize=64)
+def _cells_of(artefact: Any, grid: Grid) -> dict[Place, Query]:
+    """The cells of an artefact on a grid, which several claims look at."""
+    cells: dict[Place, Query] = artefact.cells(grid)
+    return cells
+
+
 class Places(Mapping[Place, Quantity]):
     """The places of an artefact by name, each with its query and the paper's number."""
 
     def __init__(self, artefact: Any, grid: Grid) -> None:
         self.artefact = artefact.__name__.rpartition(".")[2]
         self.scale = grid.scale.name
-        self.cells: dict[Place, Query] = artefact.cells(grid)
+        self.cells = _cells_of(artefact, grid)
 
     def __getitem__(self, place: Place) -> Quantity:
         if place not in self.cells:

@@ -59,8 +59,8 @@ class Quantity:
 
     @property
     def published(self) -> float:
-        """Its value by the paper's numbers; nan where one that has a weight is not printed."""
-        return math.fsum(term.weight * term.published for term in self.terms if term.weight)
+        """Its value by the paper's numbers; nan where one is not printed."""
+        return math.fsum(term.weight * term.published for term in self.terms)
 
     def values(self, results: Results) -> pd.Series:
         """Its value by trial, for the trials that all its terms have."""
