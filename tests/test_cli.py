@@ -1,11 +1,9 @@
 """The command line, and what the scripts of the workflow make of bad results."""
 
 import re
-import runpy
 import shutil
 import sys
 from pathlib import Path
-from types import SimpleNamespace
 
 import pandas as pd
 import pytest
@@ -13,10 +11,11 @@ import pytest
 from metaug import __main__ as cli
 from metaug.data.prepare import prepare
 from metaug.errors import UserError
-from metaug.estimate import Clock, Speed, cells_of, costs_of, hours_of
+from metaug.estimate import Clock, Speed, costs_of, hours_of
+from metaug.paper.claims import CLAIMS
 from metaug.plan import Plan, load_plan
 from metaug.record import record_path, write_record
-from metaug.reporting.aggregate import load_frame, write_frame
+from metaug.reporting.results import Results
 from metaug.show import show
 from tests.paper.synthetic import COMMIT, record_of, write_records
 
@@ -113,14 +112,23 @@ def test_claims_are_shown_with_their_comparisons_and_cells(done, run):
     assert out == run("show", "scorecard:C1", *METHODS)[1]
     assert out.startswith("C1 (Table 1), scale smoke: not run\n")
     assert re.search(r"^metaug > simclr, .* not run +— +— +0$", out, re.M)
-    assert re.search(rf"^simclr digits_m alexnet conv top1 +{spec.hash}$", out, re.M)
-    assert re.search(r"^metaug digits_m alexnet conv top1 +not run$", out, re.M)
+    assert re.search(rf"^simclr digits_m alexnet {spec.hash} conv top1 +2 trials$", out, re.M)
+    assert re.search(r"^metaug digits_m alexnet [0-9a-f]{12} conv top1 +0 trials$", out, re.M)
 
 
 def test_the_scorecard_lists_all_claims(done, run):
     status, out, _ = run("show", "scorecard", *METHODS)
     assert status == 0
-    assert [line.split()[0] for line in out.splitlines()[1:]] == [f"C{i}" for i in range(1, 16)]
+    assert [line.split()[0] for line in out.splitlines()[1:]] == [claim.id for claim in CLAIMS]
+
+
+def test_a_point_of_a_figure_leads_to_its_training(done, run):
+    place, query = next(iter(done.cells["figure4"].items()))
+    address = ":".join(("figure4", *map(str, place)))
+    status, out, _ = run("show", address, *METHODS)
+    assert status == 0
+    assert out.startswith(f"{address}, scale smoke\nours ")
+    assert f"spec {query.spec.hash}: " in out
 
 
 def test_a_figure_without_trainings_says_so(project, run):
@@ -184,7 +192,7 @@ def test_one_trial_has_no_interval(project):
         (("table1:simclrr:digits_m_conv",), "did you mean 'simclr'"),
         (("table1:simclr:digits_m_con",), "did you mean 'digits_m_conv'"),
         (("table1:simclr",), "ARTEFACT:ROW:COLUMN"),
-        (("figure2:a:b",), "figure2 is no table"),
+        (("figure7:7",), "figure7 has no place '7'"),
         (("table1:byol:digits_m_conv",), "has not been run; snakemake --cores all table1"),
         (("table1", "--scale", "smok"), "did you mean 'smoke'"),
         (("table1", "--config", "trails=3"), "did you mean 'trials'"),
@@ -208,76 +216,29 @@ def test_the_folder_must_be_that_of_the_snakefile(tmp_path, monkeypatch, run):
     assert "run this in the folder of the Snakefile" in err
 
 
-def run_script(name: str, **attributes: object) -> None:
-    """Run a script of the workflow as Snakemake would."""
-    snakemake = SimpleNamespace(log=["log.txt"], config={"methods": list(MEANS)}, **attributes)
-    runpy.run_path(str(ROOT / "workflow/scripts" / f"{name}.py"), {"snakemake": snakemake})
-
-
-@pytest.mark.parametrize("wrong", BAD)
-@pytest.mark.parametrize("script", ["table", "scorecard"])
-def test_bad_results_are_refused_with_the_row_named(done, wrong, script, capsys):
-    write_frame(done.frame("table1"), "good.csv")
-    frame = load_frame("good.csv")
-    BAD[wrong](frame).to_csv("bad.csv", index=False)
-    with pytest.raises(SystemExit) as stop:
-        run_script(
-            script,
-            input=["bad.csv"],
-            output=["out.csv", "out.md", "out.html"],
-            wildcards=SimpleNamespace(artefact="table1"),
-        )
-    assert stop.value.code == 2
-    err = capsys.readouterr().err
-    number = len(frame) + 1 if wrong == "a duplicate row" else 3
-    assert f"bad.csv: row {number} of the results" in err
-    assert len(err.splitlines()) == 1
-    assert not list(Path().glob("out*"))
-
-
 @pytest.mark.parametrize("wrong", BAD)
 def test_bad_results_are_refused_wherever_they_are_rendered(done, wrong):
     frame = BAD[wrong](done.frame("table1"))
     with pytest.raises(UserError, match=r"row \d+ of the results"):
-        done.render("table1", {"table1": frame})
-
-
-@pytest.mark.parametrize("script", ["table", "scorecard"])
-def test_results_without_a_column_are_refused(done, script, capsys):
-    done.frame("table1").drop(columns="setting").to_csv("bad.csv", index=False)
-    with pytest.raises(SystemExit) as stop:
-        run_script(
-            script,
-            input=["bad.csv"],
-            output=["out.csv", "out.md", "out.html"],
-            wildcards=SimpleNamespace(artefact="table1"),
-        )
-    assert stop.value.code == 2
-    assert "no column 'setting'" in capsys.readouterr().err
+        Results(frame)
 
 
 def speeds_of(plan: Plan, seconds: float = 0.5, passes: int = 1) -> dict[str, Speed]:
-    readouts = {"alexnet": ("conv", "fc6", "fc"), "resnet18": ("pool",), "resnet50": ("pool",)}
-    return {
-        key: Speed(seconds, passes, readouts[spec.backbone]) for key, spec in plan.specs.items()
-    }
+    return dict.fromkeys(plan.specs, Speed(seconds, passes))
 
 
 def test_hours_are_steps_times_their_seconds(plan):
     (spec,) = (s for s in plan.specs_of["table1"] if s.method == "simclr")
     spec = spec.model_copy(update={"epochs": 10, "batch_size": 64, "train_images": 1000})
     # 15 whole batches an epoch, two passes
-    assert hours_of(plan, spec, Speed(0.5, 2, ())) == pytest.approx(10 * 2 * 15 * 0.5 / 3600)
-
-
-def test_cells_of_a_table_are_those_that_would_be_filled(plan):
-    assert cells_of(plan, "table1", speeds_of(plan)) == 2 * 2  # two methods, conv and fc
+    assert hours_of(plan, spec, Speed(0.5, 2)) == pytest.approx(10 * 2 * 15 * 0.5 / 3600)
 
 
 def test_every_artefact_with_trials_has_a_cost(plan):
     costs = {cost.artefact: cost for cost in costs_of(plan, speeds_of(plan))}
     assert set(costs) == set(plan.rendered) & set(plan.artefacts)
     assert costs["table1"].specs == len(plan.specs_of["table1"])
+    assert costs["table1"].cells == len(plan.cells["table1"])
 
 
 def test_the_plan_is_printed_before_anything_is_trained(plan, run):
@@ -297,7 +258,6 @@ def test_a_step_is_timed_and_an_untrained_method_takes_none(plan):
     speeds = {spec.method: clock.speed(spec) for spec in plan.specs_of["table1"]}
     assert speeds["simclr"].step_seconds > 0
     assert speeds["random"].step_seconds == 0
-    assert speeds["simclr"].readouts == ("conv", "fc6", "fc")
 
 
 def test_verify_reads_all_prepared_data_and_names_what_was_changed(project, monkeypatch, capsys):

@@ -94,29 +94,6 @@ def _refuse(frame: pd.DataFrame, wrong: pd.Series, what: str) -> None:
         raise UserError(f"row {position + 1} of the results {what} ({named})")
 
 
-def load_frame(path: Path | str) -> pd.DataFrame:
-    """Read and validate a tidy frame. Texts are str ("" stays ""), values exact float64.
-
-    Raises:
-        UserError: the file is missing, is not CSV, or `validate_frame` refuses it; names the file.
-    """
-    try:
-        frame = pd.read_csv(
-            path,
-            dtype=dict.fromkeys(TEXTS, str),
-            keep_default_na=False,
-            na_values={column: ["", "nan", "NaN"] for column in NUMBERS},
-        )
-        validate_frame(frame)
-    except FileNotFoundError as error:
-        raise UserError(f"no results at {path}: train something first") from error
-    except (OSError, ValueError) as error:  # pandas' parser errors are ValueErrors
-        raise UserError(f"cannot read {path} as CSV: {' '.join(str(error).split())}") from error
-    except UserError as error:
-        raise UserError(f"{path}: {error}") from error
-    return frame[COLUMNS].astype({"trial": "int64", "value": "float64"})
-
-
 def write_frame(frame: pd.DataFrame, path: Path | str) -> None:
     """Validate and write a tidy frame, atomically and sorted: equal results give equal bytes."""
     validate_frame(frame)

@@ -4,9 +4,7 @@ import pandas as pd
 import pytest
 from matplotlib.figure import Figure
 
-from metaug.reporting.aggregate import interval_of
 from metaug.reporting.figures import (
-    NOTHING,
     Drawing,
     accuracy_axis,
     canvas,
@@ -23,10 +21,12 @@ from metaug.reporting.figures import (
     write_drawing,
 )
 from metaug.reporting.names import power_of_ten
+from metaug.reporting.results import interval_of
 from metaug.reporting.statistics import Interval
 from metaug.reporting.style import method_style
 
 NAN = float("nan")
+NOTHING = Interval(NAN, NAN, 0)
 STYLE = method_style("metaug")
 
 
@@ -51,7 +51,7 @@ def test_captions_say_scale_and_trials():
     two = full_caption((), "full", [Interval(1, NAN, 2)])
     assert two.endswith("Means over n = 2 trials; small dots are single trials, of two.")
     assert full_caption((), "full", [Interval(1, NAN, 1)]).endswith("Means over n = 1 trial.")
-    assert full_caption(("One.",), "", [NOTHING]) == "One. Nothing has been run."
+    assert full_caption(("One.",), "lite", [NOTHING]).endswith("Nothing has been run.")
 
 
 def test_data_have_a_row_for_each_interval():
@@ -143,9 +143,9 @@ def test_one_curve_needs_no_legend():
 
 
 def test_an_empty_plot_says_so(axes):
-    note_if_empty(axes, empty=False)
+    note_if_empty(axes, [NOTHING, Interval(50, 0.5, 3)])
     assert list(axes.texts) == []
-    note_if_empty(axes, empty=True)
+    note_if_empty(axes, [NOTHING])
     assert [text.get_text() for text in axes.texts] == ["nothing has been run"]
 
 

@@ -15,12 +15,10 @@ import pytest
 from matplotlib.figure import Figure
 
 from metaug.config import Config, Grid, Scale
-from metaug.paper.cells import derived
-from metaug.paper.claims import decide
-from metaug.reporting.aggregate import cell, select
-from metaug.reporting.claims import CellKey, Claim, Finding, Outcome
+from metaug.reporting.claims import Claim, Finding, Outcome
 from metaug.reporting.figures import Drawing
 from metaug.reporting.report import CURVE_HEIGHT, CURVE_WIDTH, Training, write_report
+from metaug.reporting.results import Query, Results
 from metaug.reporting.tables import Cell, Column, Table, method_row
 from tests.paper import synthetic
 from tests.paper.synthetic import COMMIT, frame_of, plan_of, record_of
@@ -76,6 +74,7 @@ def tidy(trainings: list[Training]) -> pd.DataFrame:
             "dataset": "digits_m",
             "backbone": "alexnet",
             "probe": "conv",
+            "readout": "conv",
             "setting": "",
             "metric": "top1",
             "value": record["rows"][0]["value"],
@@ -88,12 +87,9 @@ def tidy(trainings: list[Training]) -> pd.DataFrame:
 
 @pytest.fixture(scope="module")
 def report(trainings, tmp_path_factory) -> Path:
-    frame = tidy(trainings)
-    keys = {"dataset": "digits_m", "backbone": "alexnet", "probe": "conv"}
-    keys |= {"setting": "", "metric": "top1"}
-    ours, theirs = ({"method": m, **keys} for m in ("metaug", "cmc"))
-    change = select(frame, **ours) - select(frame, **theirs)
-    difference = derived(change, [cell(frame, **ours), cell(frame, **theirs)])
+    results = Results(tidy(trainings))
+    queries = {t.spec.method: Query(t.spec, "conv") for t in trainings}
+    ours, theirs = queries["metaug"], queries["cmc"]
     table = Table(
         title="Table 1",
         caption="Accuracies.",
@@ -104,28 +100,23 @@ def report(trainings, tmp_path_factory) -> Path:
             Column("difference", ("Digits-M", "Δ")),
         ),
         cells={
-            ("metaug", "difference"): Cell(difference),
-            **{
-                (m, "digits_m_conv"): Cell(cell(frame, method=m, **keys))
-                for m in (*METHODS, "byol")
-            },
+            ("metaug", "difference"): Cell(results.difference(ours, theirs)),
+            **{(m, "digits_m_conv"): Cell(results.interval(q)) for m, q in queries.items()},
         },
     )
     figure = Figure(figsize=(3.25, 2))
     figure.subplots().plot([1, 2], [3, 4])
     drawing = Drawing(figure, pd.DataFrame({"x": [1, 2], "y": [3, 4]}), "A line.")
-    places = [CellKey(m, *keys.values()) for m in ("metaug", "cmc")]
-    finding = Finding("metaug > cmc", tuple(places), 15.0, 14.0, 16.0, 0.01, 2, "holds")
-    claim = Claim("C2", "Table 1", "MetAug is better.", lambda results: [])
+    finding = Finding("metaug > cmc", (ours, theirs), 15.0, 14.0, 16.0, 0.01, 2, "holds")
+    claim = Claim("C2", "Table 1", "MetAug is better.", lambda grid, results: [])
     path = tmp_path_factory.mktemp("report") / "report.html"
     write_report(
         path,
         "smoke",
-        [Outcome(claim, "reproduced", (finding,), finding)],
+        [Outcome(claim, "reproduced", (finding,), finding, (1, 2))],
         {"figure2": drawing, "table1": table},
         {"figure2": [trainings[0].spec.hash]},
         trainings,
-        frame,
     )
     return path
 
@@ -220,7 +211,7 @@ def test_curves_stay_in_their_box(trainings):
 def test_equal_results_give_equal_bytes(report, trainings, tmp_path):
     paths = [tmp_path / name for name in ("a.html", "b.html")]
     for path in paths:
-        write_report(path, "smoke", [], {}, {}, trainings, tidy(trainings))
+        write_report(path, "smoke", [], {}, {}, trainings)
     assert paths[0].read_bytes() == paths[1].read_bytes()
 
 
@@ -281,12 +272,13 @@ def smoke_report(tmp_path_factory) -> Path:
     plan = plan_of("smoke")
     specs = [spec for spec in plan.specs.values() if spec.method != NOT_RUN]
     frame = frame_of("smoke", *plan.artefacts.values()).query("method != @NOT_RUN")
+    results = Results(frame)
     path = tmp_path_factory.mktemp("smoke") / "report.html"
     write_report(
         path,
         "smoke",
-        decide(frame),
-        {name: plan.render(name, dict.fromkeys(plan.artefacts, frame)) for name in plan.rendered},
+        plan.decide(results),
+        {name: plan.render(name, results) for name in plan.rendered},
         {name: [spec.hash for spec in specs] for name, specs in plan.specs_of.items()},
         [
             Training(
@@ -298,7 +290,6 @@ def smoke_report(tmp_path_factory) -> Path:
             )
             for spec in specs
         ],
-        frame,
     )
     return path
 

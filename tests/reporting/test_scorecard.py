@@ -6,14 +6,11 @@ import pandas as pd
 import pytest
 
 from metaug.reporting.claims import (
-    CellKey,
     Claim,
     Finding,
     Outcome,
-    Quantity,
-    Statement,
-    all_hold,
 )
+from metaug.reporting.results import Query
 from metaug.reporting.scorecard import (
     RULES,
     as_frame,
@@ -21,10 +18,12 @@ from metaug.reporting.scorecard import (
     tally,
     write_scorecard,
 )
+from tests.paper.synthetic import plan_of
 
 NAN = float("nan")
-OURS = CellKey("metaug", "cifar10", "alexnet", "conv", "", "top1")
-OTHER = CellKey("cmc", "cifar10", "alexnet", "conv", "views=l|ab", "top1")
+GRID = plan_of("lite").grid
+OURS = Query(GRID.spec("metaug", "cifar10"), "conv")
+OTHER = Query(GRID.spec("cmc", "cifar10", views=("l", "ab")), "conv")
 
 
 def finding(
@@ -40,15 +39,14 @@ def outcome(
     verdict: str,
     *findings: Finding,
     paper: int | None = None,
-    others: tuple[CellKey, ...] = (OTHER,),
+    paper_numbers: int = 2,
 ) -> Outcome:
-    """An outcome; the paper has as many comparisons on the same cells, unless told otherwise."""
-    ours, other = (Quantity(tuple((1.0, key) for key in keys)) for keys in ((OURS,), others))
-    part = all_hold(Statement(str(i), ours, other) for i in range(paper or len(findings)))
+    """An outcome; the paper has as many comparisons of the two numbers, unless told otherwise."""
     claim = Claim(
-        f"C{number}", f"Table {number}", f"Claim | number {number}.", lambda results: [part]
+        f"C{number}", f"Table {number}", f"Claim | number {number}.", lambda grid, results: []
     )
-    return Outcome(claim, verdict, findings, findings[0])
+    in_paper = (paper or len(findings), paper_numbers)
+    return Outcome(claim, verdict, findings, findings[0], in_paper)
 
 
 OUTCOMES = [
@@ -116,8 +114,7 @@ def test_a_reduced_check_is_not_taken_for_the_whole(tmp_path):
 
 
 def test_nor_is_one_that_runs_over_fewer_cells():
-    three = (OTHER, OTHER._replace(method="byol"), OTHER._replace(method="simclr"))
-    reduced = outcome(15, "reproduced", finding("holds"), others=three)
+    reduced = outcome(15, "reproduced", finding("holds"), paper_numbers=4)
     page = text_of(html_scorecard([reduced], "lite"))
     assert "1 of 1 made, on 2 cells, reduced from the paper’s 4" in page
 
@@ -134,7 +131,7 @@ def test_readings_of_the_rules_are_stated(tmp_path):
 
 
 def test_every_claim_names_the_cells_it_rests_on():
-    cells = "metaug cifar10 alexnet conv top1; cmc cifar10 alexnet conv views=l|ab top1"
+    cells = f"metaug cifar10 alexnet {OURS.spec.hash} conv top1; {OTHER}"
     assert set(as_frame(OUTCOMES, "full")["cells"]) == {cells}
 
 
@@ -179,7 +176,7 @@ def test_a_missing_comparison_is_called_missing():
 
 
 def test_cells_lead_where_the_caller_says():
-    page = html_scorecard(OUTCOMES[:1], "full", lambda key: f"#{key.method}")
+    page = html_scorecard(OUTCOMES[:1], "full", lambda query: f"#{query.spec.method}")
     assert set(Texts(page).links) == {"#metaug", "#cmc"}
     assert Texts(html_scorecard(OUTCOMES, "full")).links == []
 

@@ -1,5 +1,6 @@
 import itertools
 import math
+from zlib import crc32
 
 import numpy as np
 import pandas as pd
@@ -8,15 +9,15 @@ from scipy import stats
 
 from metaug.reporting.claims import (
     VERDICTS,
-    CellKey,
     Claim,
     Outcome,
     Part,
     Quantity,
-    Results,
     Statement,
     decide_claim,
+    quantity,
 )
+from metaug.reporting.results import Query, Results
 from metaug.reporting.statistics import (
     Comparison,
     claim_verdict,
@@ -25,6 +26,8 @@ from metaug.reporting.statistics import (
     paired_comparison,
     t_interval,
 )
+from metaug.spec import TrialSpec
+from tests.paper.synthetic import plan_of
 
 
 def comparison(p_greater: float, effect: float = 1.0) -> Comparison:
@@ -197,19 +200,29 @@ def test_share_is_not_spoilt_by_rounding():
     assert claim_verdict(["holds"] * 3 + ["undecided"] * 7, share=0.1 + 0.2) == "reproduced"
 
 
-def cell(method: str) -> Quantity:
-    return Quantity(((1.0, CellKey(method, "cifar10", "alexnet", "conv", "", "top1")),))
+PLAN = plan_of("lite")
+SPEC = PLAN.grid.spec("cmc", "cifar10")
+
+
+def spec(name: str) -> TrialSpec:
+    """A training of its own for each name."""
+    return SPEC.model_copy(update={"learning_rate": 1 + crc32(name.encode())})
+
+
+def number(name: str) -> Quantity:
+    return quantity(Query(spec(name), "conv"))
 
 
 def beats(others: list[str], or_equal: bool = False) -> Claim:
     """The claim that method "a" is better than each of the others."""
-    part = Part(tuple(Statement(f"a > {b}", cell("a"), cell(b), or_equal) for b in others))
-    return Claim("C1", "Table 1", "A is the best.", lambda results: [part])
+    part = Part(tuple(Statement(f"a > {b}", number("a"), number(b), or_equal) for b in others))
+    return Claim("C1", "Table 1", "A is the best.", lambda grid, results: [part])
 
 
 def decided(tidy, values: dict[str, list[float]], or_equal: bool = False) -> Outcome:
-    frame = pd.concat([tidy(accuracies, method=method) for method, accuracies in values.items()])
-    return decide_claim(beats([m for m in values if m != "a"], or_equal), Results(frame))
+    frame = pd.concat([tidy(accuracies, spec=spec(m).hash) for m, accuracies in values.items()])
+    claim = beats([m for m in values if m != "a"], or_equal)
+    return decide_claim(claim, PLAN.grid, Results(frame), PLAN.grid)
 
 
 def test_findings_carry_the_numbers_of_their_comparisons(tidy):
@@ -257,13 +270,14 @@ def rates_fixture(tidy):
     def rates(true_effects: list[float], n: int) -> dict[str, float]:
         rng = np.random.default_rng(0)
         others = [f"b{i}" for i in range(len(true_effects))]
-        frame = pd.concat([tidy([0.0] * n, method=method) for method in ("a", *others)])
+        frame = pd.concat([tidy([0.0] * n, spec=spec(m).hash) for m in ("a", *others)])
         means = 70 - np.array([0.0, *true_effects])[:, None]
         verdicts = []
         for _ in range(SIMULATED):
             values = means + rng.normal(0, 3, n) + rng.normal(0, 1, (len(means), n))
             results = Results(frame.assign(value=values.ravel()))
-            verdicts.append(decide_claim(beats(others), results).verdict)
+            outcome = decide_claim(beats(others), PLAN.grid, results, PLAN.grid)
+            verdicts.append(outcome.verdict)
         return {v: verdicts.count(v) / SIMULATED for v in VERDICTS}
 
     return rates

@@ -13,7 +13,6 @@ import pytest
 import yaml
 
 from metaug.plan import load_plan
-from metaug.reporting.aggregate import write_frame
 from tests.paper.synthetic import write_records
 
 ROOT = Path(__file__).parents[2]
@@ -162,8 +161,6 @@ def rendered_once(tmp_path_factory: pytest.TempPathFactory) -> Project:
         Path("data/digits_m-32/manifest.json").touch()
         for spec in plan.specs.values():
             write_records(plan, spec)
-        for artefact in ("figure7", "claims"):  # saves the jobs
-            write_frame(plan.frame(artefact), plan.frames(artefact)[0])
         plan.write_tidy_frame()
     done = project.snakemake(*RENDERED)
     assert done.returncode == 0, done.stderr

@@ -9,7 +9,8 @@ import sys
 import time
 from pathlib import Path
 
-from metaug.reporting.aggregate import load_frame
+import pandas as pd
+
 from tests.workflow.conftest import METHODS, RENDERED, Project
 
 
@@ -18,7 +19,7 @@ def test_second_run_does_nothing(finished: Project) -> None:
 
 
 def test_tidy_frame_holds_what_a_run_has_added(finished: Project) -> None:
-    tidy = load_frame(finished.folder / "results/smoke/trials.csv")
+    tidy = pd.read_csv(finished.folder / "results/smoke/trials.csv", keep_default_na=False)
     trained = {(record["hash"], record["trial"]) for record in finished.records()}
     assert set(tidy[["spec", "trial"]].itertuples(index=False, name=None)) == trained
 
