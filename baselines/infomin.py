@@ -76,7 +76,6 @@ class InfoMin(MoCo):
     """
 
     name = "infomin"
-    version = 2
     defaults: ClassVar = {"augmentation": "infomin", **PYCONTRAST_SGD}
     presets: ClassVar = {
         "own": {
@@ -99,6 +98,9 @@ class InfoMin(MoCo):
         )
         jigsaw_grid: int = Field(
             3, ge=1, description="cells along a side of the jigsaw; PyContrast"
+        )
+        bn_splits: int = Field(
+            1, ge=1, description="parts of a batch with batch norm of their own; (choice)"
         )
 
     @classmethod
