@@ -76,6 +76,7 @@ class InfoMin(MoCo):
     """
 
     name = "infomin"
+    version = 1  # its own count, not that of MoCo
     defaults: ClassVar = {"augmentation": "infomin", **PYCONTRAST_SGD}
     presets: ClassVar = {
         "own": {
