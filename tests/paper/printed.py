@@ -67,7 +67,17 @@ OPERATIONS = {
 }
 FEATURES = {"with": "With augmented features", "without": "Without augmented features"}
 POWERS = {f"1e-{k}": f"10⁻{raised}" for k, raised in enumerate("⁰¹²³⁴⁵⁶⁷⁸")}
-VIEWS = {"views=L,ab": ("l_ab", "{L, ab}"), "views=Y,DbDr": ("y_dbdr", "{Y, DbDr}")}
+VIEWS = {"l_ab": "{L, ab}", "y_dbdr": "{Y, DbDr}"}
+SETS = {
+    "set1": "hflip+rotate",
+    "set2": "crop",
+    "set3": "grey",
+    "set4": "jitter",
+    "set5": "hflip+crop",
+    "set6": "rotate+jitter",
+    "set7": "hflip+crop+mixup",
+    "set8": "hflip+rotate+crop+grey+jitter+mixup",
+}
 STUBS = {"table4": ("Set", *OPERATIONS.values()), "table5": ("Method", "δ")}
 
 
@@ -92,34 +102,27 @@ class Shown(NamedTuple):
     difference: str = ""
 
 
-def places(artefact: str, printed: dict[str, str]) -> list[Place]:
-    """Where a printed number stands: Table 1 has one number of `supervised` for two columns."""
-    method, setting, metric = printed["method"], printed["setting"], printed["metric"]
-    dataset, backbone, name = printed["dataset"], printed["backbone"], METHODS[method]
+def place_of(artefact: str, row: str, column: str) -> Place:
+    """What a reader finds beside and above a printed number."""
     if artefact == "table1":
-        return [
-            Place(method, f"{dataset}_{probe}", (name,), (DATASETS[dataset], probe))
-            for probe in ([backbone] if backbone else ["conv", "fc"])
-        ]
+        dataset, _, probe = column.rpartition("_")
+        return Place(row, column, (METHODS[row],), (DATASETS[dataset], probe))
     if artefact == "table2":
-        return [Place(method, dataset, (name,), (DATASETS[dataset],))]
+        return Place(row, column, (METHODS[row],), (DATASETS[column],))
     if artefact == "table3":
-        header = (NETWORKS[backbone], METRICS[metric])
-        return [Place(method, f"{backbone}_{metric}", (name,), header)]
+        network, metric = column.split("_")
+        return Place(row, column, (METHODS[row],), (NETWORKS[network], METRICS[metric]))
     if artefact == "table4":
-        number = printed["note"].removeprefix("set ")
-        marks = ("✓" if operation in setting.split("+") else "" for operation in OPERATIONS)
-        return [Place(f"set{number}", method, (number, *marks), (name,))]
+        operations = SETS[row].split("+")
+        marks = ("✓" if operation in operations else "" for operation in OPERATIONS)
+        return Place(row, column, (row.removeprefix("set"), *marks), (METHODS[column],))
     if artefact == "table5":
-        column = setting.partition("_")[0]
-        delta = setting.partition(";delta=")[2]
-        row = f"metaug_delta_{delta}" if delta else method
-        return [Place(row, column, (name, POWERS.get(delta, "")), (FEATURES[column],))]
-    short, views = VIEWS[setting]
-    row, quoted = (
-        (method, "") if printed["quoted"] == "false" else (f"{method}_quoted", " (quoted)")
-    )
-    return [Place(row, f"{short}_{metric}", (name + quoted,), (views, METRICS[metric]))]
+        method, _, delta = row.partition("_delta_")
+        return Place(row, column, (METHODS[method], POWERS.get(delta, "")), (FEATURES[column],))
+    views, metric = column.rsplit("_", 1)
+    method = row.removesuffix("_quoted")
+    name = METHODS[method] + ("" if method == row else " (quoted)")
+    return Place(row, column, (name,), (VIEWS[views], METRICS[metric]))
 
 
 def expected(artefact: str) -> dict[Place, Shown]:
@@ -129,7 +132,7 @@ def expected(artefact: str) -> dict[Place, Shown]:
     """
     with PUBLISHED_CSV.open(newline="") as file:
         rows = [row for row in csv.DictReader(file) if row["artefact"] == artefact]
-    cells = {place: row for row in rows for place in places(artefact, row)}
+    cells = {place_of(artefact, row["row"], row["column"]): row for row in rows}
     value = {(place.row, place.column): float(row["value"]) for place, row in cells.items()}
     competes = [place for place in cells if place.row not in ("supervised", "random")]
     group = "row" if artefact == "table4" else "column"

@@ -69,6 +69,11 @@ def render_of(
     return artefact.render(plan_of(scale).grid, results_of(scale, artefact, accuracy, trials))
 
 
+def render_nothing(artefact: ModuleType) -> Any:
+    """An artefact of the paper's protocol of which nothing has been run."""
+    return artefact.render(plan_of("full").grid, NOTHING)
+
+
 @cache
 def results_of(
     scale: str, artefact: ModuleType, accuracy: Mean = mean_of, trials: int = TRIALS

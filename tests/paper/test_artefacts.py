@@ -11,27 +11,26 @@ import metaug.paper
 from metaug.config import Grid
 from metaug.method import registered_methods
 from metaug.paper import figure2, figure4, figure6, table1, table4, table5
-from metaug.reporting.aggregate import CellInterval
 from metaug.reporting.figures import SCALE_TITLES, Drawing
 from metaug.reporting.names import SCALE_NOTES
+from metaug.reporting.results import CellInterval, Results
 from metaug.reporting.tables import Cell, Table, write_latex
-from tests.paper.synthetic import NOTHING, SCALES, frame_of, mean_of, plan_of, run_cells, specs_of
+from tests.paper.synthetic import (
+    SCALES,
+    frame_of,
+    plan_of,
+    render_nothing,
+    render_of,
+    results_of,
+    run_cells,
+    specs_of,
+)
 
 ARTEFACTS = {
     info.name: importlib.import_module(f"metaug.paper.{info.name}")
     for info in pkgutil.iter_modules(metaug.paper.__path__)
     if info.name.startswith(("table", "figure", "extra")) and info.name != "figure1"
 }
-READOUTS = {
-    "figure3": "conv;",
-    "figure4": "conv;",
-    "figure5": "fc;",
-    "figure6": "fc;",
-    "figure7": "fc;",
-    "extra3": "conv;",
-}
-"""What a figure shows accuracies of."""
-
 SMOKE_BUDGET = 120
 """Distinct trainings of all artefacts at smoke: 30 minutes on two cores."""
 
@@ -47,7 +46,7 @@ def test_all_are_there():
 @cache
 def rendered(artefact: ModuleType, scale: str) -> Table | Drawing:
     """The artefact where all that it asks for has been run."""
-    return artefact.render(frame_of(scale, artefact))
+    return render_of(scale, artefact)
 
 
 def specs_behind(cell: Cell) -> tuple[str, ...]:
@@ -66,22 +65,55 @@ def test_trials_are_of_methods_that_exist_and_data_sets_of_the_scale(artefact, s
         assert spec.dataset in plan.scale.datasets
 
 
-@pytest.mark.parametrize("scale", ["smoke", "lite"])
+@every_scale
 @every_artefact
 def test_what_is_trained_is_shown(artefact: ModuleType, scale: str):
     shown = rendered(artefact, scale)
-    wanted = {spec.hash for spec in specs_of(scale, artefact)}
     if isinstance(shown, Table):
+        wanted = {spec.hash for spec in specs_of(scale, artefact)}
         assert {s for cell in shown.cells.values() for s in specs_behind(cell)} == wanted
-    elif artefact is not figure2:  # it shows similarities
-        means = set(shown.data["mean"].round(6))
-        for spec in specs_of(scale, artefact):
-            assert round(mean_of(spec, READOUTS[artefact.__name__.rpartition(".")[2]]), 6) in means
+    else:
+        grid = plan_of(scale).grid
+        results, means = results_of(scale, artefact), set(shown.data["mean"].round(6))
+        for query in artefact.cells(grid).values():
+            assert round(results.interval(query).mean, 6) in means
+
+
+@every_scale
+@every_artefact
+def test_every_query_of_a_table_fills_its_place(artefact, scale):
+    shown = rendered(artefact, scale)
+    if isinstance(shown, Table):
+        places = set(artefact.cells(plan_of(scale).grid))
+        assert places <= {(r.name, c.name) for r in shown.rows for c in shown.columns}
+        assert places <= run_cells(shown)
+
+
+@pytest.mark.parametrize("scale", ["smoke", "lite"])
+@every_artefact
+def test_a_number_that_is_missing_is_missing_in_its_places_alone(artefact, scale):
+    plan = plan_of(scale)
+    asked = artefact.cells(plan.grid)
+    missing = next(iter(asked.values()))
+    frame = frame_of(scale, artefact)
+    gone = (frame["spec"] == missing.spec.hash) & (frame["readout"] == missing.readout)
+    results = Results(frame[~(gone & (frame["metric"] == missing.metric))])
+    for query in asked.values():
+        assert (results.interval(query).n == 0) == (query == missing)
+    shown, whole = artefact.render(plan.grid, results), rendered(artefact, scale)
+    if isinstance(shown, Table):
+        lost = run_cells(whole) - run_cells(shown)
+        assert {place for place, query in asked.items() if query == missing} <= lost
+        for place, query in asked.items():
+            if query != missing:
+                assert shown.cells[place].ours == whole.cells[place].ours
+    else:
+        assert len(shown.data) == len(whole.data)
 
 
 @every_artefact
-def test_without_results_there_is_an_empty_table_or_plot(artefact, tmp_path):
-    shown = artefact.render(NOTHING)
+def test_without_results_there_is_an_empty_table_or_plot(artefact):
+    shown = render_nothing(artefact)
     if isinstance(shown, Table):
         assert run_cells(shown) == set()
         assert shown.rows
@@ -89,7 +121,6 @@ def test_without_results_there_is_an_empty_table_or_plot(artefact, tmp_path):
     else:
         assert "Nothing has been run." in shown.caption
         assert shown.data["mean"].isna().all()
-        assert SCALE_TITLES[""] in shown.figure.get_suptitle()
 
 
 @pytest.mark.parametrize("scale", ["smoke", "lite"])
@@ -125,27 +156,21 @@ def test_a_stand_in_is_confessed_and_compared_with_nothing(artefact):
             assert shown.data["published"].isna().all()
 
 
-@every_artefact
-def test_other_artefacts_results_do_not_disturb(artefact):
-    own = rendered(artefact, "smoke")
-    among_all = artefact.render(frame_of("smoke", *ARTEFACTS.values()))
-    if isinstance(own, Table):
-        for place, cell in own.cells.items():
-            assert among_all.cells[place].ours == cell.ours or cell.ours.n == 0
-    else:
-        columns = list(own.data.columns)
-        every = among_all.data.set_index(columns[: columns.index("mean")])["mean"]
-        for row in own.data.itertuples(index=False):
-            key = row[: columns.index("mean")]
-            assert every[key if len(key) > 1 else key[0]] == row.mean or row.n == 0
+def test_equal_numbers_of_two_artefacts_are_one_query():
+    tables = plan_of("full").cells
+    assert (
+        tables["table1"]["metaug", "cifar10_conv"]
+        == tables["table5"]["metaug_delta_1e-5", "without"]
+    )
+    assert tables["table1"]["metaug", "cifar10_fc"] == tables["table4"]["set5", "metaug"]
 
 
 @every_artefact
 def test_methods_that_the_user_leaves_out_are_not_asked_for(artefact):
     plan = plan_of("smoke")
     config = plan.config.model_copy(update={"methods": ("random",)})
-    specs = artefact.trials(Grid(plan.scale, config))
-    assert {spec.method for spec in specs} <= {"random"}
+    queries = artefact.cells(Grid(plan.scale, config)).values()
+    assert {query.spec.method for query in queries} <= {"random"}
 
 
 def test_smoke_stays_within_its_budget():
@@ -176,5 +201,5 @@ def test_every_grid_value_of_a_scale_is_used(scale, monkeypatch):
 
     monkeypatch.setattr(Grid, "values", recorded)
     for artefact in ARTEFACTS.values():
-        artefact.trials(plan_of(scale).grid)
+        artefact.cells(plan_of(scale).grid)
     assert set(plan_of(scale).scale.grid) <= asked

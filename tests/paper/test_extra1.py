@@ -1,12 +1,14 @@
 import pytest
 
 from metaug.paper import extra1
+from metaug.reporting.results import Results
 from tests.paper.synthetic import (
     TRIALS,
     check_cell,
     frame_of,
     mean_of,
     plan_of,
+    render_of,
     run_cells,
 )
 
@@ -15,7 +17,7 @@ ORDERS = ("exact", "first_order", "none")
 
 @pytest.fixture(scope="module", name="table")
 def table_fixture():
-    return extra1.render(frame_of("full", extra1))
+    return render_of("full", extra1)
 
 
 def spec_of(order):
@@ -48,6 +50,7 @@ def test_the_share_is_per_cent_and_the_time_in_seconds(table):
 
 def test_without_the_reference_there_are_no_differences():
     frame = frame_of("full", extra1)
-    table = extra1.render(frame[frame["spec"] != spec_of("exact").hash])
+    rest = Results(frame[frame["spec"] != spec_of("exact").hash])
+    table = extra1.render(plan_of("full").grid, rest)
     assert not any(column.endswith("difference") for _, column in run_cells(table))
     assert ("none", "fc") in run_cells(table)

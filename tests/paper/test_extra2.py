@@ -1,15 +1,14 @@
-import pandas as pd
 import pytest
 
 from metaug.algorithm.discrepancies import DISCREPANCIES, VARIANTS, VIEWS
 from metaug.paper import extra2, extra4
-from metaug.reporting.aggregate import COLUMNS
 from tests.paper.synthetic import (
-    NOTHING,
     check_cell,
-    frame_of,
     mean_of,
     plan_of,
+    render_nothing,
+    render_of,
+    results_from,
     run_cells,
     specs_of,
 )
@@ -17,7 +16,7 @@ from tests.paper.synthetic import (
 
 @pytest.fixture(scope="module", name="table")
 def table_fixture():
-    return extra2.render(frame_of("full", extra2))
+    return render_of("full", extra2)
 
 
 def test_every_difference_between_text_and_code_has_a_row():
@@ -36,7 +35,8 @@ def test_every_cell_is_its_training(table):
     specs = {row: grid.spec("metaug", "cifar10", **change) for row, change in changes.items()}
     for views in (("rgb", "l", "ab"), ("lab", "l", "ab")):
         specs["_".join(("random", *views))] = grid.spec("random", "cifar10", views=views)
-    specs["recipe_floor"] = grid.spec("random", "cifar10", views=("lab", "l", "ab"), image_size=224)
+    large = grid.spec("random", "cifar10", views=("lab", "l", "ab"), image_size=224)
+    specs[f"random_lab_l_ab_{large.hash}"] = large
     assert {row.name for row in table.rows} == set(specs)
     for row, spec in specs.items():
         for probe in ("conv", "fc"):
@@ -55,26 +55,19 @@ def test_a_switch_alone_changes_one_thing():
 
 
 def test_a_smaller_scale_has_fewer_rows():
-    rows = [row.name for row in extra2.render(frame_of("smoke", extra2)).rows]
+    rows = [row.name for row in render_of("smoke", extra2).rows]
     switches = plan_of("smoke").grid.values("extra2.switches", ("",))
-    floors = {"random_rgb_l_ab", "random_lab_l_ab", "recipe_floor"}
+    floors = {"random_rgb_l_ab", "random_lab_l_ab"}
     assert set(rows) == {"published", "recipe", "released", *switches, *floors}
-    assert len(extra2.render(NOTHING).rows) == 3 + len(extra2.SWITCHES) + 3
+    assert len(render_nothing(extra2).rows) == 3 + len(extra2.SWITCHES) + 3
 
 
 def test_a_user_whose_default_is_the_code_still_gets_both_rows_right():
     plan = plan_of.__wrapped__("smoke", overrides={"metaug": {"variant": "released"}})
     (dataset,) = plan.grid.datasets("cifar10")
-    rows = [
-        {
-            **dict.fromkeys(COLUMNS, ""),
-            **{"scale": "smoke", "spec": spec.hash, "method": spec.method, "dataset": dataset},
-            **{"backbone": "alexnet", "probe": "conv", "metric": "top1"},
-            **{"setting": plan.setting(spec), "trial": 0, "seed": 1000, "value": mean_of(spec, "")},
-        }
-        for spec in extra2.trials(plan.grid)
-    ]
-    table = extra2.render(pd.DataFrame(rows))
+    queries = extra2.cells(plan.grid).values()
+    results = results_from({query: [mean_of(query.spec, "")] for query in queries})
+    table = extra2.render(plan.grid, results)
     for variant in VARIANTS:
         spec = plan.grid.spec("metaug", dataset, variant=variant, views=VIEWS[variant])
         assert table.cells[variant, "conv"].ours.mean == mean_of(spec, "")

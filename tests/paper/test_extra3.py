@@ -1,12 +1,12 @@
 import pytest
 
 from metaug.paper import extra3, table5
-from tests.paper.synthetic import frame_of, mean_of, plan_of, specs_of
+from tests.paper.synthetic import mean_of, plan_of, render_of, specs_of
 
 
 @pytest.mark.parametrize("scale", ["smoke", "lite", "full"])
 def test_every_point_is_its_training(scale):
-    data = extra3.render(frame_of(scale, extra3)).data.set_index(["quantity", "delta"])["mean"]
+    data = render_of(scale, extra3).data.set_index(["quantity", "delta"])["mean"]
     for spec in specs_of(scale, extra3):
         if spec.method == "metaug":
             delta = spec.hyper["delta"]
@@ -24,6 +24,6 @@ def test_trainings_of_table_5_are_used_again():
 
 
 def test_the_share_has_a_logarithmic_axis():
-    above, below = extra3.render(frame_of("full", extra3, trials=1)).figure.axes
+    above, below = render_of("full", extra3, trials=1).figure.axes
     assert (above.get_xscale(), above.get_yscale()) == ("log", "log")
     assert (below.get_xscale(), below.get_yscale()) == ("log", "linear")

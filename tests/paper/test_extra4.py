@@ -1,14 +1,15 @@
 import pytest
 
 from metaug.paper import extra4
-from tests.paper.synthetic import check_cell, frame_of, mean_of, plan_of
+from metaug.reporting.results import Results
+from tests.paper.synthetic import check_cell, frame_of, mean_of, plan_of, render_of
 
 ORDERS = ("per_pass", "alternating", "simultaneous")
 
 
 def test_every_cell_is_its_training():
     frame = frame_of("full", extra4)
-    table = extra4.render(frame)
+    table = extra4.render(plan_of("full").grid, Results(frame))
     specs = {o: plan_of("full").grid.spec("metaug", "cifar10", update_order=o) for o in ORDERS}
     for order, spec in specs.items():
         for probe in ("conv", "fc"):
@@ -20,6 +21,6 @@ def test_every_cell_is_its_training():
 
 
 def test_no_row_is_crowned():
-    table = extra4.render(frame_of("full", extra4))
+    table = render_of("full", extra4)
     assert all(table.best(column) == set() for column in table.columns)
     assert not any(note.startswith("Bold") for note in table.notes())

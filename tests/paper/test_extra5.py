@@ -2,12 +2,21 @@ import pytest
 
 from metaug.method import registered_methods
 from metaug.paper import extra5
-from tests.paper.synthetic import TRIALS, check_cell, frame_of, mean_of, plan_of, run_cells
+from metaug.reporting.results import Results
+from tests.paper.synthetic import (
+    TRIALS,
+    check_cell,
+    frame_of,
+    mean_of,
+    plan_of,
+    render_of,
+    run_cells,
+)
 
 
 @pytest.fixture(scope="module", name="table")
 def table_fixture():
-    return extra5.render(frame_of("lite", extra5))
+    return render_of("lite", extra5)
 
 
 def spec_of(method):
@@ -61,6 +70,7 @@ def test_losses_ranks_and_spreads_are_shown(table):
 
 def test_without_the_floor_there_are_no_gains():
     frame = frame_of("lite", extra5)
-    table = extra5.render(frame[frame["method"] != "random"])
+    rest = Results(frame[frame["method"] != "random"])
+    table = extra5.render(plan_of("lite").grid, rest)
     assert not any(column.endswith("gain") for _, column in run_cells(table))
     assert ("simclr", "conv") in run_cells(table)

@@ -1,7 +1,14 @@
 import pytest
 
 from metaug.paper import extra6
-from tests.paper.synthetic import check_cell, frame_of, mean_of, plan_of, run_cells, specs_of
+from tests.paper.synthetic import (
+    check_cell,
+    mean_of,
+    plan_of,
+    render_of,
+    run_cells,
+    specs_of,
+)
 
 METHODS = ("simclr", "byol", "barlow_twins")
 
@@ -18,7 +25,7 @@ def test_trainings_have_the_methods_own_recipe_on_a_resnet18():
 
 @pytest.mark.parametrize("scale", ["lite", "full"])
 def test_numbers_are_those_of_the_trainings_beside_the_public_ones(scale):
-    table = extra6.render(frame_of(scale, extra6))
+    table = render_of(scale, extra6)
     specs = {spec.method: spec for spec in specs_of(scale, extra6)}
     for method in (*METHODS, "random"):
         check_cell(table, method, "linear", mean_of(specs[method], "pool;"))
@@ -28,6 +35,6 @@ def test_numbers_are_those_of_the_trainings_beside_the_public_ones(scale):
 
 
 def test_a_stand_in_has_no_public_number():
-    table = extra6.render(frame_of("smoke", extra6))
+    table = render_of("smoke", extra6)
     assert not any(column == "public_knn" for _, column in table.cells)
     assert {row for row, _ in run_cells(table)} == {*METHODS, "random"}

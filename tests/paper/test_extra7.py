@@ -1,12 +1,19 @@
 import pytest
 
 from metaug.paper import extra7, table1
-from tests.paper.synthetic import check_cell, frame_of, mean_of, plan_of, run_cells, specs_of
+from tests.paper.synthetic import (
+    check_cell,
+    mean_of,
+    plan_of,
+    render_of,
+    run_cells,
+    specs_of,
+)
 
 
 @pytest.fixture(scope="module", name="table")
 def table_fixture():
-    return extra7.render(frame_of("full", extra7))
+    return render_of("full", extra7)
 
 
 def spec_of(method, **changes):
@@ -50,6 +57,6 @@ def test_the_floors_stand_below(table):
 
 
 def test_a_smaller_scale_may_have_fewer_methods():
-    shown = {row for row, _ in run_cells(extra7.render(frame_of("smoke", extra7, table1)))}
+    shown = {row for row, _ in run_cells(render_of("smoke", extra7))}
     methods = {row for row in shown if not row.startswith("random")}
     assert methods == set(plan_of("smoke").grid.values("extra7.methods", ("",)))

@@ -2,12 +2,13 @@ import numpy as np
 import pytest
 
 from metaug.paper import figure2
-from tests.paper.synthetic import NOTHING, TRIALS, frame_of
+from metaug.reporting.results import Results
+from tests.paper.synthetic import TRIALS, frame_of, plan_of, render_nothing, render_of
 
 
 @pytest.fixture(scope="module", name="drawing")
 def drawing_fixture():
-    return figure2.render(frame_of("full", figure2))
+    return render_of("full", figure2)
 
 
 MEANS = {  # margin, features, pairs: what the synthetic results are made with
@@ -48,14 +49,15 @@ def test_the_band_is_the_interval_and_does_not_go_below_nothing():
     frame = frame_of("full", figure2)
     tail = (frame["metric"] == "histogram_40") & (frame["trial"] == 0)
     frame.loc[tail, "value"] *= 3
-    drawing = figure2.render(frame)
+    drawing = figure2.render(plan_of("full").grid, Results(frame))
     bands = [patch for axes in drawing.figure.axes for patch in axes.patches]
     assert min(patch.get_path().vertices[:, 1].min() for patch in bands) >= 0
 
 
 def test_a_panel_without_results_says_so():
     frame = frame_of("full", figure2)
-    drawing = figure2.render(frame[~frame["setting"].str.contains("alpha=0")])
+    with_margin = frame[~frame["setting"].str.contains("alpha=0")]
+    drawing = figure2.render(plan_of("full").grid, Results(with_margin))
     notes = [[text.get_text() for text in axes.texts] for axes in drawing.figure.axes]
     assert notes == [[], [], ["nothing has been run"], ["nothing has been run"]]
-    assert len(figure2.render(NOTHING).data) == 0
+    assert (render_nothing(figure2).data["n"] == 0).all()

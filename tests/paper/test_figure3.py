@@ -1,12 +1,11 @@
-import pandas as pd
 import pytest
 
 from metaug.paper import figure3
-from tests.paper.synthetic import HALF_WIDTH, frame_of, mean_of, plan_of
+from tests.paper.synthetic import HALF_WIDTH, mean_of, plan_of, render_of
 
 
 def test_the_curve_and_the_level_are_the_trainings():
-    data = figure3.render(frame_of("full", figure3)).data
+    data = render_of("full", figure3).data
     grid = plan_of("full").grid
     for decay in range(1, 9):
         spec = grid.spec("metaug_oucl", "tiny_imagenet", loss="weighted", decay=decay)
@@ -28,15 +27,6 @@ def test_without_weights_equation_9_is_equation_8_with_this_margin():
 
 def test_the_papers_best_is_marked_on_its_data_set_alone():
     for scale, marks in (("full", 1), ("smoke", 0)):
-        (axes,) = figure3.render(frame_of(scale, figure3, trials=1)).figure.axes
+        (axes,) = render_of(scale, figure3, trials=1).figure.axes
         vertical = [line for line in axes.lines if list(line.get_xdata()) == [6, 6]]
         assert len(vertical) == marks
-
-
-def test_only_oucl_at_its_default_is_not_on_the_curve():
-    plan = plan_of("smoke")
-    frame = frame_of("smoke", figure3)
-    default = plan.grid.spec("metaug_oucl", "digits_m")
-    rows = frame.iloc[:3].assign(spec=default.hash, setting="", probe="conv", value=99.0)
-    data = figure3.render(pd.concat([frame, rows])).data
-    assert 99.0 not in set(data["mean"])

@@ -1,7 +1,7 @@
 import pytest
 
-from metaug.paper import figure4, table1
-from tests.paper.synthetic import HALF_WIDTH, frame_of, mean_of, plan_of, specs_of
+from metaug.paper import figure4
+from tests.paper.synthetic import HALF_WIDTH, mean_of, plan_of, render_of, specs_of
 
 every_scale = pytest.mark.parametrize("scale", ["smoke", "lite", "full"])
 
@@ -16,7 +16,7 @@ def panels_of(spec):
 
 @every_scale
 def test_every_point_is_its_training(scale):
-    data = figure4.render(frame_of(scale, figure4)).data
+    data = render_of(scale, figure4).data
     data = data.set_index(["equal", "method", "batch_size"])
     places = [(panel, spec) for spec in specs_of(scale, figure4) for panel in panels_of(spec)]
     for panel, spec in places:
@@ -40,14 +40,8 @@ def test_at_equal_steps_a_training_has_one_epoch_at_least():
     assert figure4.epochs_at_equal_steps(300, 512) == 2400
 
 
-def test_methods_that_ran_at_one_batch_size_alone_are_of_other_artefacts():
-    frame = frame_of("smoke", figure4, table1)
-    methods = set(figure4.render(frame).data["method"])
-    assert methods == set(plan_of("smoke").grid.values("figure4.methods", ("",)))
-
-
 def test_curves_differ_in_marker_or_line_too():
-    for axes in figure4.render(frame_of("full", figure4, trials=1)).figure.axes:
+    for axes in render_of("full", figure4, trials=1).figure.axes:
         looks = [(line.get_marker(), line.get_linestyle()) for line, *_ in axes.containers]
         assert len(set(looks)) == len(looks) > 4
 

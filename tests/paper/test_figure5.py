@@ -4,7 +4,15 @@ import pytest
 
 from metaug.paper import figure5
 from metaug.paper.published import load_published
-from tests.paper.synthetic import HALF_WIDTH, NOTHING, frame_of, mean_of, plan_of
+from metaug.reporting.results import Results
+from tests.paper.synthetic import (
+    HALF_WIDTH,
+    frame_of,
+    mean_of,
+    plan_of,
+    render_nothing,
+    render_of,
+)
 
 CELLS = {
     ("oucl", "large"): {},
@@ -20,7 +28,7 @@ CELLS = {
 
 @pytest.fixture(scope="module", name="drawing")
 def drawing_fixture():
-    return figure5.render(frame_of("full", figure5))
+    return render_of("full", figure5)
 
 
 @pytest.mark.parametrize("place", CELLS)
@@ -51,7 +59,7 @@ def test_the_numbers_that_cannot_are_in_the_caption(drawing):
 def test_cells_not_run_are_dashes():
     frame = frame_of("full", figure5)
     frame = frame[~frame["setting"].str.contains("loss=contrastive")]
-    drawing = figure5.render(frame)
+    drawing = figure5.render(plan_of("full").grid, Results(frame))
     assert [text.get_text() for text in drawing.figure.axes[0].texts].count("–") == 4
-    assert {text.get_text() for text in figure5.render(NOTHING).figure.axes[0].texts} == {"–"}
+    assert {text.get_text() for text in render_nothing(figure5).figure.axes[0].texts} == {"–"}
     assert math.isnan(drawing.data["mean"].iloc[-1])

@@ -1,12 +1,12 @@
 import pytest
 
 from metaug.paper import figure6
-from tests.paper.synthetic import HALF_WIDTH, frame_of, mean_of, plan_of, specs_of
+from tests.paper.synthetic import HALF_WIDTH, mean_of, plan_of, render_of, specs_of
 
 
 @pytest.fixture(scope="module", name="drawing")
 def drawing_fixture():
-    return figure6.render(frame_of("full", figure6))
+    return render_of("full", figure6)
 
 
 def test_every_cell_of_every_panel_is_its_training(drawing):
@@ -40,7 +40,7 @@ def test_values_are_those_that_the_paper_tries():
 
 @pytest.mark.parametrize("scale", ["smoke", "lite"])
 def test_a_smaller_scale_has_smaller_panels_without_gaps(scale):
-    drawing = figure6.render(frame_of(scale, figure6))
+    drawing = render_of(scale, figure6)
     for axes in drawing.figure.axes[:3]:
         assert "–" not in [text.get_text() for text in axes.texts]
         assert len(axes.texts) in (4, 9)

@@ -1,13 +1,20 @@
 import pytest
 
 from metaug.paper import figure7
-from tests.paper.synthetic import HALF_WIDTH, NOTHING, frame_of, mean_of, plan_of, specs_of
+from tests.paper.synthetic import (
+    HALF_WIDTH,
+    mean_of,
+    plan_of,
+    render_nothing,
+    render_of,
+    specs_of,
+)
 
 GAMMAS = (0.15, 0.2, 0.25, 0.3, 0.35, 0.4, 0.45, 0.5)
 
 
 def test_every_point_is_its_training():
-    data = figure7.render(frame_of("full", figure7)).data.set_index("gamma")
+    data = render_of("full", figure7).data.set_index("gamma")
     for gamma in GAMMAS:
         spec = plan_of("full").grid.spec("metaug_oucl", "tiny_imagenet", gamma=gamma)
         assert data.loc[gamma, "mean"] == pytest.approx(mean_of(spec, "fc;"))
@@ -20,7 +27,7 @@ def test_the_default_gamma_is_the_training_of_table_1():
 
 
 def test_the_published_number_is_beside_ours():
-    data = figure7.render(frame_of("full", figure7)).data.set_index("gamma")
+    data = render_of("full", figure7).data.set_index("gamma")
     assert data.loc[0.4, "published"] == 42.14
     assert data["published"].notna().sum() == 1
 
@@ -32,16 +39,16 @@ def stars(drawing):
 
 
 def test_it_is_a_star_where_it_is_near_ours_and_named_at_the_edge_where_not():
-    near = figure7.render(frame_of("full", figure7, accuracy=lambda *_: 41.0))
+    near = render_of("full", figure7, accuracy=lambda *_: 41.0)
     assert stars(near) == [(0.4, 42.14)]
-    far = figure7.render(frame_of("full", figure7, accuracy=lambda *_: 12.0))
+    far = render_of("full", figure7, accuracy=lambda *_: 12.0)
     assert stars(far) == []
     assert [t.get_text() for t in far.figure.axes[0].texts] == ["paper: 42.14 ↑"]
     assert far.figure.axes[0].get_ylim()[1] < 20
-    assert stars(figure7.render(NOTHING)) == [(0.4, 42.14)]
+    assert stars(render_nothing(figure7)) == [(0.4, 42.14)]
 
 
 def test_numbers_that_cannot_be_assigned_are_in_the_caption():
-    caption = figure7.render(frame_of("full", figure7, trials=1)).caption
+    caption = render_of("full", figure7, trials=1).caption
     for number in ("41.46", "41.55", "42.06", "42.14"):
         assert number in caption

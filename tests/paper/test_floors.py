@@ -1,15 +1,9 @@
 import pytest
 
 from metaug.method import DataShape, build_method
-from metaug.paper.floors import (
-    floor_cells,
-    floor_of,
-    floor_row,
-    views_of,
-    views_of_all,
-    with_floors,
-)
-from tests.paper.synthetic import plan_of, tidy
+from metaug.paper.floors import floor_cells, floor_of, floor_query, floor_rows
+from metaug.reporting.results import Query
+from tests.paper.synthetic import plan_of
 
 GRID = plan_of("lite").grid
 
@@ -37,43 +31,35 @@ def test_a_floor_has_the_data_and_the_probe_of_the_method():
 
 
 def test_what_an_untrained_network_does_not_have_makes_no_second_floor():
-    specs = [
-        GRID.spec("simclr", "cifar10"),
-        GRID.spec("byol", "cifar10", batch_size=128, epochs=1, augmentation="simclr"),
-        GRID.spec("cmc", "cifar10", learning_rate=0.5),
-    ]
-    floors = with_floors(GRID, specs)[3:]
-    assert [floor.views for floor in floors] == [("rgb",), ("rgb", "l", "ab")]
+    specs = {
+        "simclr": GRID.spec("simclr", "cifar10"),
+        "byol": GRID.spec("byol", "cifar10", batch_size=128, epochs=1, augmentation="simclr"),
+        "cmc": GRID.spec("cmc", "cifar10", learning_rate=0.5),
+    }
+    cells = {(row, "conv"): Query(spec, "conv") for row, spec in specs.items()}
+    floors = floor_cells(GRID, cells)
+    assert list(floors) == [("random_rgb", "conv"), ("random_rgb_l_ab", "conv")]
+    assert floors["random_rgb", "conv"] == floor_query(GRID, cells["byol", "conv"])
 
 
 def test_the_user_may_leave_floors_out():
     grid = plan_of("lite", methods=("simclr",)).grid
-    specs = [grid.spec("simclr", "cifar10")]
-    assert with_floors(grid, specs) == specs
-
-
-def test_a_row_names_its_views():
-    assert floor_row(("rgb",)).labels == ("Untrained, RGB",)
-    assert floor_row(("lab", "l", "ab")).labels == ("Untrained, Lab + L + ab ‡",)
-    assert not floor_row(("rgb",)).ranked
-
-
-def test_views_are_those_of_the_methods():
-    assert views_of("splitbrain") == ("l", "ab")
-    assert views_of("mine") == ("rgb",)
-    assert views_of_all(("metaug", "simclr", "cmc", "splitbrain")) == (
-        ("rgb",),
-        ("l", "ab"),
-        ("rgb", "l", "ab"),
+    assert (
+        floor_cells(grid, {("simclr", "conv"): Query(grid.spec("simclr", "cifar10"), "conv")}) == {}
     )
 
 
-def test_cells_are_found_by_the_views_in_the_setting():
-    frame = tidy(
-        ("random", "cifar10", "alexnet", "conv", setting, "top1", value)
-        for setting, value in (("", 40.0), ("views=rgb|l|ab", 50.0), ("views=l|ab", 45.0))
-    )
-    wanted = [("rgb",), ("rgb", "l", "ab"), ("y", "dbdr")]
-    cells = floor_cells(frame, "cifar10", {"conv": ("conv", "top1")}, wanted)
-    means = {row: cell.ours.mean for (row, _), cell in cells.items()}
-    assert means == {"random_rgb": 40.0, "random_rgb_l_ab": 50.0}
+def test_a_row_names_its_views_and_what_else_sets_it_apart():
+    specs = [
+        GRID.spec("random", "cifar10"),
+        GRID.spec("random", "cifar10", views=("lab", "l", "ab")),
+        GRID.spec("random", "cifar10", views=("lab", "l", "ab"), image_size=64),
+    ]
+    cells = floor_cells(GRID, {(str(i), "conv"): Query(s, "conv") for i, s in enumerate(specs)})
+    labels = {row.name: row.labels for row in floor_rows(GRID, cells)}
+    assert labels == {
+        "random_rgb": ("Untrained, RGB",),
+        "random_lab_l_ab": ("Untrained, Lab + L + ab ‡",),
+        f"random_lab_l_ab_{specs[2].hash}": ("Untrained, Lab + L + ab ‡; image_size=64",),
+    }
+    assert not any(row.ranked for row in floor_rows(GRID, cells))

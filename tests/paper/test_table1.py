@@ -1,14 +1,16 @@
 import pytest
 
 from metaug.paper import table1
+from metaug.reporting.names import method_name
 from tests.paper.printed import check_paper_is_reproduced
 from tests.paper.synthetic import (
-    NOTHING,
     check_cell,
-    frame_of,
     mean_of,
     plan_of,
     published_as_results,
+    render_nothing,
+    render_of,
+    results_from,
     row_of,
     run_cells,
     specs_of,
@@ -28,7 +30,7 @@ COLUMNS = [
 
 @pytest.mark.parametrize("scale", ["smoke", "lite", "full"])
 def test_every_cell_is_its_training(scale):
-    table, shown = table1.render(frame_of(scale, table1)), set()
+    table, shown = render_of(scale, table1), set()
     for spec in specs_of(scale, table1):
         for probe in ("conv", "fc"):
             place = row_of(spec), f"{spec.dataset}_{probe}"
@@ -51,17 +53,17 @@ def test_every_network_has_its_floor_on_each_data_set():
 
 
 def test_the_paper_fed_back_is_the_paper(tmp_path):
-    table = table1.render(published_as_results("table1"))
+    table = table1.render(plan_of("full").grid, published_as_results("table1"))
     check_paper_is_reproduced(table, "table1", tmp_path)
 
 
 def test_columns_stand_as_in_the_paper():
-    columns = table1.render(NOTHING).columns
+    columns = render_nothing(table1).columns
     assert [(column.name, column.header) for column in columns] == COLUMNS
 
 
 def test_rows_stand_as_in_the_paper_and_the_floors_below():
-    rows = [row.labels for row in table1.render(NOTHING).rows]
+    rows = [row.labels for row in render_nothing(table1).rows]
     assert rows[0] == ("Fully supervised",)
     assert rows[4] == ("SplitBrain ‡",)
     assert rows[-5:] == [
@@ -75,7 +77,7 @@ def test_rows_stand_as_in_the_paper_and_the_floors_below():
 
 
 def test_quoted_numbers_are_those_without_an_interval():
-    cells = table1.render(NOTHING).cells
+    cells = render_nothing(table1).cells
     for place, cell in cells.items():
         if cell.published == cell.published:
             assert cell.quoted == (cell.published_ci95 != cell.published_ci95), place
@@ -84,21 +86,20 @@ def test_quoted_numbers_are_those_without_an_interval():
 
 
 def test_a_data_set_that_the_scale_lacks_is_named():
-    table = table1.render(frame_of("lite", table1))
+    table = render_of("lite", table1)
     assert not any("stl10" in column.name for column in table.columns)
     (note,) = [note for note in table.footnotes if "left out" in note]
     assert note.endswith(": STL-10.")
-    assert not any("left out" in note for note in table1.render(NOTHING).footnotes)
+    assert not any("left out" in note for note in render_nothing(table1).footnotes)
 
 
 def test_a_method_that_the_paper_does_not_know_joins():
-    frame = frame_of("smoke", table1)
-    mine = frame[frame["method"] == "simclr"].assign(method="mine", spec="0" * 12)
-    table = table1.render(mine)
-    assert table.rows[len(table1.METHODS)].labels == ("mine",)
-    assert run_cells(table) == {("mine", "digits_m_conv"), ("mine", "digits_m_fc")}
-    asked = table1.trials(plan_of("smoke", methods=("simclr", "nnclr")).grid)
-    assert [spec.method for spec in asked] == ["simclr", "nnclr"]
+    grid = plan_of("smoke", methods=("simclr", "nnclr")).grid
+    asked = table1.cells(grid)
+    assert [*dict.fromkeys(row for row, _ in asked)] == ["simclr", "nnclr"]
+    table = table1.render(grid, results_from({query: [50.0] for query in asked.values()}))
+    assert table.rows[len(table1.METHODS)].labels == (method_name("nnclr"),)
+    assert run_cells(table) == set(asked)
 
 
 def test_all_methods_but_bigan_are_optimised_alike():

@@ -3,14 +3,17 @@ import pytest
 from metaug.method import DataShape, build_method
 from metaug.models import ResNet
 from metaug.paper import table2
+from metaug.reporting.results import Results
 from tests.paper.printed import check_paper_is_reproduced
 from tests.paper.synthetic import (
-    NOTHING,
     STEP,
     check_cell,
     frame_of,
     mean_of,
+    plan_of,
     published_as_results,
+    render_nothing,
+    render_of,
     row_of,
     run_cells,
     specs_of,
@@ -19,7 +22,7 @@ from tests.paper.synthetic import (
 
 @pytest.fixture(scope="module", name="table")
 def table_fixture():
-    return table2.render(frame_of("full", table2))
+    return render_of("full", table2)
 
 
 def test_every_cell_is_its_training(table):
@@ -43,7 +46,7 @@ def test_the_average_is_taken_within_a_trial(table):
 def test_a_trial_that_lacks_a_data_set_has_no_average():
     frame = frame_of("full", table2)
     frame = frame[(frame["dataset"] != "stl10") | (frame["trial"] > 0)]
-    average = table2.render(frame).cells["cmc", "average"].ours
+    average = table2.render(plan_of("full").grid, Results(frame)).cells["cmc", "average"].ours
     assert average.n == 2
     assert average.values == pytest.approx((average.mean - STEP / 2, average.mean + STEP / 2))
 
@@ -54,16 +57,16 @@ def test_an_average_leads_to_both_trainings(table):
 
 
 def test_one_data_set_has_no_average():
-    assert [c.name for c in table2.render(frame_of("lite", table2)).columns] == ["cifar10"]
+    assert [c.name for c in render_of("lite", table2).columns] == ["cifar10"]
 
 
 def test_the_paper_fed_back_is_the_paper(tmp_path):
-    table = table2.render(published_as_results("table2"))
+    table = table2.render(plan_of("full").grid, published_as_results("table2"))
     check_paper_is_reproduced(table, "table2", tmp_path)
 
 
 def test_nothing_run_shows_the_whole_of_the_paper():
-    columns = [column.name for column in table2.render(NOTHING).columns]
+    columns = [column.name for column in render_nothing(table2).columns]
     assert columns == ["cifar10", "stl10", "average"]
 
 
@@ -84,5 +87,5 @@ def test_the_guess_at_swav_hard_and_the_missing_intervals_are_confessed():
 
 
 def test_at_lite_stl10_is_named_as_left_out():
-    notes = table2.render(frame_of("lite", table2)).footnotes
+    notes = render_of("lite", table2).footnotes
     assert any("left out" in note and note.endswith("STL-10.") for note in notes)

@@ -4,10 +4,10 @@ from metaug.paper import table2, table3
 from tests.paper.printed import check_paper_is_reproduced
 from tests.paper.synthetic import (
     check_cell,
-    frame_of,
     mean_of,
     plan_of,
     published_as_results,
+    render_of,
     row_of,
     run_cells,
     specs_of,
@@ -16,7 +16,7 @@ from tests.paper.synthetic import (
 
 @pytest.mark.parametrize("scale", ["smoke", "lite", "full"])
 def test_every_cell_is_its_training(scale):
-    table, shown = table3.render(frame_of(scale, table3)), set()
+    table, shown = render_of(scale, table3), set()
     for spec in specs_of(scale, table3):
         if spec.backbone == "alexnet":
             check_cell(table, row_of(spec), "conv_top1", mean_of(spec, "conv;"))
@@ -30,7 +30,7 @@ def test_every_cell_is_its_training(scale):
 
 
 def test_the_paper_fed_back_is_the_paper(tmp_path):
-    table = table3.render(published_as_results("table3"))
+    table = table3.render(plan_of("full").grid, published_as_results("table3"))
     check_paper_is_reproduced(table, "table3", tmp_path)
 
 
@@ -49,7 +49,7 @@ def test_at_a_small_scale_they_have_the_batch_of_the_scale():
 
 def test_the_stand_in_at_lite_is_tiny_imagenet():
     assert {spec.dataset for spec in specs_of("lite", table3)} == {"tiny_imagenet"}
-    caption = table3.render(frame_of("lite", table3, trials=1)).caption
+    caption = render_of("lite", table3, trials=1).caption
     assert caption.endswith("Tiny ImageNet.")
 
 

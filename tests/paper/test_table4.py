@@ -6,13 +6,13 @@ from metaug.paper import table4
 from tests.paper.printed import check_paper_is_reproduced
 from tests.paper.synthetic import (
     check_cell,
-    frame_of,
     mean_of,
     plan_of,
     published_as_results,
+    render_of,
+    results_from,
     run_cells,
     specs_of,
-    tidy,
 )
 
 MARKS = {  # flip, rotate, crop, grey, jitter, mixup: read from the paper's table
@@ -29,7 +29,7 @@ MARKS = {  # flip, rotate, crop, grey, jitter, mixup: read from the paper's tabl
 
 @pytest.fixture(scope="module", name="table")
 def table_fixture():
-    return table4.render(frame_of("full", table4))
+    return render_of("full", table4)
 
 
 def test_every_cell_is_its_training(table):
@@ -51,7 +51,7 @@ def test_every_cell_is_its_training(table):
 
 
 def test_the_paper_fed_back_is_the_paper(tmp_path):
-    table = table4.render(published_as_results("table4"))
+    table = table4.render(plan_of("full").grid, published_as_results("table4"))
     check_paper_is_reproduced(table, "table4", tmp_path)
 
 
@@ -64,11 +64,10 @@ def test_check_marks_are_those_of_the_paper(table):
 
 
 def test_methods_compete_within_a_row():
-    frame = tidy(
-        (method, "cifar10", "alexnet", "fc", "augmentation=crop", "top1", value)
-        for method, value in (("looc", 80.0), ("metaug", 70.0))
-    )
-    table = table4.render(frame)
+    plan = plan_of("full")
+    values = {("set2", "looc"): [80.0], ("set2", "metaug"): [70.0]}
+    results = results_from({plan.cells["table4"][place]: v for place, v in values.items()})
+    table = table4.render(plan.grid, results)
     looc, metaug = table.columns[1:]
     assert table.best(looc) == {"set2"}
     assert table.best(metaug) == set()

@@ -4,10 +4,10 @@ from metaug.paper import table1, table5
 from tests.paper.printed import check_paper_is_reproduced
 from tests.paper.synthetic import (
     check_cell,
-    frame_of,
     mean_of,
     plan_of,
     published_as_results,
+    render_of,
     run_cells,
     specs_of,
 )
@@ -16,7 +16,7 @@ DELTAS = {f"metaug_delta_1e-{k}": 10.0**-k for k in range(1, 9)}
 
 
 def test_every_cell_is_its_training():
-    table = table5.render(frame_of("full", table5))
+    table = render_of("full", table5)
     grid, shown = plan_of("full").grid, set()
     for row, delta in DELTAS.items():
         spec = grid.spec("metaug", "cifar10", delta=delta)
@@ -36,7 +36,7 @@ def test_every_cell_is_its_training():
 
 
 def test_the_paper_fed_back_is_the_paper(tmp_path):
-    table = table5.render(published_as_results("table5"))
+    table = table5.render(plan_of("full").grid, published_as_results("table5"))
     check_paper_is_reproduced(table, "table5", tmp_path)
 
 
@@ -48,7 +48,7 @@ def test_the_baselines_are_the_trainings_of_table_1():
 
 @pytest.mark.parametrize("scale", ["smoke", "lite"])
 def test_a_smaller_scale_leaves_dashes(scale):
-    table = table5.render(frame_of(scale, table5))
+    table = render_of(scale, table5)
     run = {row for row, column in run_cells(table) if column == "with"}
     wanted = {10.0 ** round(-k) for k in range(1, 9)} & set(
         plan_of(scale).grid.values("table5.delta", table5.DELTAS)
@@ -58,7 +58,7 @@ def test_a_smaller_scale_leaves_dashes(scale):
 
 
 def test_delta_is_written_as_a_power_of_ten():
-    table = table5.render(frame_of("smoke", table5, trials=1))
+    table = render_of("smoke", table5, trials=1)
     assert [row.labels[1] for row in table.rows if row.name in DELTAS] == [
         "10⁻¹", "10⁻²", "10⁻³", "10⁻⁴", "10⁻⁵", "10⁻⁶", "10⁻⁷", "10⁻⁸",
     ]  # fmt: skip

@@ -5,11 +5,12 @@ import pytest
 from metaug.paper import table6
 from tests.paper.printed import check_paper_is_reproduced
 from tests.paper.synthetic import (
-    NOTHING,
     check_cell,
-    frame_of,
     mean_of,
+    plan_of,
     published_as_results,
+    render_nothing,
+    render_of,
     run_cells,
     specs_of,
 )
@@ -17,7 +18,7 @@ from tests.paper.synthetic import (
 
 @pytest.mark.parametrize("scale", ["smoke", "lite", "full"])
 def test_every_cell_is_its_training(scale):
-    table, shown = table6.render(frame_of(scale, table6)), set()
+    table, shown = render_of(scale, table6), set()
     for spec in specs_of(scale, table6):
         for metric in ("top1", "top5"):
             column = f"{'_'.join(spec.views)}_{metric}"
@@ -27,12 +28,12 @@ def test_every_cell_is_its_training(scale):
 
 
 def test_the_paper_fed_back_is_the_paper(tmp_path):
-    table = table6.render(published_as_results("table6"))
+    table = table6.render(plan_of("full").grid, published_as_results("table6"))
     check_paper_is_reproduced(table, "table6", tmp_path)
 
 
 def test_cmc_has_the_quoted_number_and_the_papers_own():
-    table = table6.render(NOTHING)
+    table = render_nothing(table6)
     quoted, own = table.cells["cmc_quoted", "l_ab_top1"], table.cells["cmc", "l_ab_top1"]
     assert (quoted.published, quoted.quoted) == (64.0, True)
     assert (own.published, own.quoted) == (63.3, False)
@@ -40,7 +41,7 @@ def test_cmc_has_the_quoted_number_and_the_papers_own():
 
 
 def test_a_stand_in_has_no_quoted_rows():
-    rows = [row.name for row in table6.render(frame_of("lite", table6, trials=1)).rows]
+    rows = [row.name for row in render_of("lite", table6, trials=1).rows]
     assert rows == [*table6.METHODS, "random"]
 
 
@@ -50,16 +51,6 @@ def test_two_views_and_the_batch_that_the_paper_states():
     assert {spec.batch_size for spec in specs} == {128}
     with_randaugment = {s.views for s in specs if s.method.endswith("randaugment")}
     assert with_randaugment <= {("y", "dbdr")}
-
-
-def test_a_user_who_makes_the_batch_the_default_keeps_the_cells():
-    """Settings leave out what is at the default, here the batch."""
-    frame = frame_of("smoke", table6)
-    renamed = frame["setting"].str.replace("batch_size=128;", "")
-    assert (renamed != frame["setting"])[frame["method"] != "random"].all()
-    expected, table = table6.render(frame), table6.render(frame.assign(setting=renamed))
-    assert run_cells(table) == run_cells(expected)
-    assert table.cells["metaug", "l_ab_top1"].ours == expected.cells["metaug", "l_ab_top1"].ours
 
 
 def test_the_reading_of_the_view_settings_and_the_rows_is_said():
