@@ -80,9 +80,10 @@ def _claim(plan: Plan, name: str) -> str:
 
 
 def _comparisons(outcome: Outcome) -> str:
-    rows = [["comparison", "verdict", "effect", "95 % interval", "p (Holm)", "n"]]
+    rows = [["comparison", "verdict", "difference", "95 % interval", "printed", "p", "n"]]
     for f in outcome.findings:
-        numbers = [signed(f.effect), interval(f.low, f.high), p_value(f.p), str(f.n)]
+        c, printed = f.comparison, signed(f.statement.published)
+        numbers = [signed(c.effect), interval(c.low, c.high), printed, p_value(f.p), str(c.n)]
         rows.append([f.text, f.verdict, *numbers])
     return _aligned(rows)
 

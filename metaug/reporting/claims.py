@@ -1,34 +1,35 @@
 """What a claim consists of, and how it is decided from the trials.
 
-A claim has parts; a part is a set of statements "this is greater than that", of which a share must
-hold. Both sides of a statement are weighted sums of numbers, taken trial by trial, so that every
-statement is one paired comparison (`metaug.reporting.statistics`). All comparisons of a claim are
-one family of Holm's correction, whatever part they belong to.
+A claim has parts; a part is a set of statements, of which so many must hold. A statement is "this
+is greater than that", where both sides are weighted sums of numbers taken trial by trial, or it is
+about a range of means. Each gives p-values for itself, for its opposite, and against the
+difference that the paper prints (`metaug.reporting.statistics`); a claim combines them by partial
+conjunctions.
+docs/verdicts.md says the same for readers.
 """
 
 import math
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import reduce
 from typing import NamedTuple
 
-import numpy as np
 import pandas as pd
+from statsmodels.stats.multitest import multipletests
 
 from metaug.config import Grid
-from metaug.reporting.aggregate import COLUMNS
+from metaug.reporting.looks import LEVEL
 from metaug.reporting.results import Query, Results
 from metaug.reporting.statistics import (
     NAN,
-    Judgement,
-    claim_verdict,
-    judge,
-    paired_comparison,
-    t_interval,
+    Comparison,
+    at_least,
+    compare,
+    range_above,
+    range_greater,
 )
 
-VERDICTS = ("reproduced", "contradicted", "inconclusive", "not run")
-NO_RESULTS = Results(pd.DataFrame(columns=COLUMNS))
+VERDICTS = ("reproduced", "contradicted", "ruled out", "inconclusive", "not run")
 
 
 class Term(NamedTuple):
@@ -83,14 +84,13 @@ def mean_of(quantities: Sequence[Quantity]) -> Quantity:
 class Statement:
     """ "`greater` is greater than `lesser`", in the words of `text`.
 
-    `or_equal`: they may be equal. The test is the same, since the hypothesis that it has to reject
-    ("less") differs by its boundary only; but differences that are all zero hold.
+    With a `margin`: "at least as good", which holds where greater - lesser is above -margin.
     """
 
     text: str
     greater: Quantity
     lesser: Quantity
-    or_equal: bool = False
+    margin: float = 0.0
 
     @property
     def queries(self) -> tuple[Query, ...]:
@@ -101,91 +101,137 @@ class Statement:
         """The difference that the paper prints, greater - lesser; nan where it prints none."""
         return (self.greater - self.lesser).published
 
+    def compare(self, results: Results) -> Comparison:
+        """What the trials say."""
+        differences = (self.greater - self.lesser).values(results)
+        return compare(differences, self.published, self.margin)
+
+
+@dataclass(frozen=True)
+class RangeStatement:
+    """ "The range of the means over `settings` is greater than `bound`", a number of points or the
+    range over other settings. The paper prints none of these ranges."""
+
+    text: str
+    settings: tuple[Quantity, ...]
+    bound: float | tuple[Quantity, ...]
+
+    @property
+    def queries(self) -> tuple[Query, ...]:
+        others = self.bound if isinstance(self.bound, tuple) else ()
+        return tuple(query for setting in (*self.settings, *others) for query in setting.queries)
+
+    @property
+    def published(self) -> float:
+        return NAN
+
+    def compare(self, results: Results) -> Comparison:
+        """What the trials say."""
+        ours = [setting.values(results) for setting in self.settings]
+        if isinstance(self.bound, tuple):
+            return range_greater(ours, [setting.values(results) for setting in self.bound])
+        return range_above(ours, self.bound)
+
+
+AnyStatement = Statement | RangeStatement
+
 
 @dataclass(frozen=True)
 class Finding:
-    """A statement and what the trials say to it.
+    """A statement and what the trials say to it."""
 
-    `effect` is the mean of greater − lesser over `n` common trials, `low` and `high` its 95 %
-    t-interval, `effect_size` Cohen's d_z (infinite where all differences are equal); `p` is the
-    p-value, after Holm inside the claim, of the test for the statement, or for its opposite where
-    that is the verdict. p and effect size are nan where nothing was tested.
-    `verdict`: holds | reversed | undecided | not run.
-    """
+    statement: AnyStatement
+    comparison: Comparison
 
-    text: str
-    queries: tuple[Query, ...]
-    effect: float
-    low: float
-    high: float
-    p: float
-    n: int
-    verdict: str
-    effect_size: float = NAN
+    @property
+    def text(self) -> str:
+        return self.statement.text
+
+    @property
+    def queries(self) -> tuple[Query, ...]:
+        return self.statement.queries
+
+    @property
+    def verdict(self) -> str:
+        """holds | reversed | ruled out | undecided | not run."""
+        return self.comparison.verdict
+
+    @property
+    def p(self) -> float:
+        """The p-value behind the verdict; of an open statement that for it."""
+        c = self.comparison
+        return {"reversed": c.p_reversed, "ruled out": c.p_ruled_out}.get(c.verdict, c.p_holds)
 
 
 @dataclass(frozen=True)
 class Part:
-    """Statements of which at least this share must hold.
+    """Statements of which at least this share must hold."""
 
-    `rules` are findings that are no tests: their verdict is read off the means.
-    """
-
-    statements: tuple[Statement, ...]
+    statements: tuple[AnyStatement, ...]
     share: float = 1.0
-    rules: tuple[Finding, ...] = ()
+
+    @property
+    def needed(self) -> int:
+        """How many must hold; 1e-9, because 3/10 of 10 is 3, not 4."""
+        return max(1, math.ceil(self.share * len(self.statements) - 1e-9))
 
 
-def all_hold(statements: Iterable[Statement], rules: Iterable[Finding] = ()) -> Part:
-    return Part(tuple(statements), rules=tuple(rules))
+def all_hold(statements: Iterable[AnyStatement]) -> Part:
+    return Part(tuple(statements))
 
 
-def some_hold(statements: Iterable[Statement]) -> Part:
-    """At least one holds.
-
-    So "the best of these is greater than that" is decided: that one of them is. Tested on all of
-    them, under Holm, it needs no allowance for having picked the best after looking.
-    """
+def some_hold(statements: Iterable[AnyStatement]) -> Part:
+    """At least one holds: so "the best of these is greater than that" is decided."""
     statements = tuple(statements)
     return Part(statements, share=1 / max(1, len(statements)))
 
 
 @dataclass(frozen=True)
 class Claim:
-    """A claim of the paper: `parts` says what must hold, from the queries of a grid.
-
-    The results are for quantities that depend on them alone: which setting is the best.
-    """
+    """A claim of the paper: `parts` says what must hold, by the queries of a grid."""
 
     id: str
     where: str
     statement: str
-    parts: Callable[[Grid, Results], list[Part]]
+    parts: Callable[[Grid], list[Part]]
 
-    def comparisons(self, grid: Grid) -> tuple[Statement | Finding, ...]:
-        """What the claim compares on a grid."""
-        parts = self.parts(grid, NO_RESULTS)
-        return (*_statements(parts), *_rules(parts))
+    def statements(self, grid: Grid) -> tuple[AnyStatement, ...]:
+        """What the claim compares on a grid; two parts may share a statement."""
+        return tuple(dict.fromkeys(s for part in self.parts(grid) for s in part.statements))
 
     def queries(self, grid: Grid) -> tuple[Query, ...]:
         """The distinct numbers that it rests on."""
-        return _queries(self.comparisons(grid))
+        return _queries(self.statements(grid))
 
 
 @dataclass(frozen=True)
 class Outcome:
     """A decided claim.
 
-    `verdict` is one of `VERDICTS`; `deciding` is the finding on which it turns: the weakest of
-    those that had to hold, the strongest counterexample, or what is missing. `in_paper`: how many
-    comparisons, and of how many numbers, the claim has at the scale `full`.
+    Attributes:
+        claim: the claim.
+        verdict: one of `VERDICTS`.
+        findings: every statement with what the trials say.
+        deciding: the finding on which the verdict turns: the weakest of those that had to hold, the
+            strongest counterexample, or what is missing.
+        in_paper: how many statements, and of how many numbers, the claim has at the scale `full`.
+        satisfied_by_paper: whether the numbers that the paper prints satisfy the claim; None where
+            it does not print them all.
+        p_reproduced: of the test that all that must hold holds.
+        p_contradicted: of the test that it does not.
+        p_holm: the p-value of the verdict (reproduced, contradicted) after Holm over all claims;
+            nan for other verdicts.
     """
 
     claim: Claim
     verdict: str
     findings: tuple[Finding, ...]
     deciding: Finding
-    in_paper: tuple[int, int]
+    in_paper: tuple[int, int] = (0, 0)
+    satisfied_by_paper: bool | None = None
+    p_reproduced: float = NAN
+    p_contradicted: float = NAN
+    p_holm: float = NAN
 
     @property
     def made(self) -> int:
@@ -202,141 +248,127 @@ class Outcome:
         return _queries(self.findings)
 
 
-def decide_claim(claim: Claim, grid: Grid, results: Results, paper: Grid) -> Outcome:
-    """Decide a claim on a grid: its parts one by one, then all together.
+class _Decided(NamedTuple):
+    """A decided part: its verdict, the finding on which it turns, and the p-values for it and
+    against it."""
 
-    Contradicted if a part is; else not run if a part is; else inconclusive if a part is; else
-    reproduced. That is `claim_verdict` one level up. `paper` is the grid of the scale `full`.
+    verdict: str
+    deciding: Finding
+    p_reproduced: float
+    p_contradicted: float
+
+
+ORDER = ("contradicted", "not run", "inconclusive", "ruled out", "reproduced")
+"""The verdict of a claim is the first of these that one of its parts has."""
+
+
+def decide_claim(claim: Claim, grid: Grid, results: Results) -> Outcome:
+    """Decide a claim on a grid: its parts one by one, then all together."""
+    parts = claim.parts(grid)
+    found = {s: Finding(s, s.compare(results)) for s in claim.statements(grid)}
+    decided = [_decide_part(p, [found[s] for s in p.statements], len(parts)) for p in parts]
+    verdict = next(v for v in ORDER if v in {part.verdict for part in decided})
+    deciding = min((part for part in decided if part.verdict == verdict), key=_weakness)
+    return Outcome(
+        claim,
+        verdict,
+        tuple(found.values()),
+        deciding.deciding,
+        p_reproduced=max(part.p_reproduced for part in decided),
+        p_contradicted=min(part.p_contradicted for part in decided),
+    )
+
+
+def decide_claims(
+    claims: Sequence[Claim], grid: Grid, results: Results, paper: Grid
+) -> list[Outcome]:
+    """Decide claims, and compare them with the paper and with each other.
+
+    Args:
+        claims: of one list.
+        grid: of the scale.
+        results: the trials.
+        paper: the grid of the scale `full`: what the claims ask for in the paper.
     """
-    parts = claim.parts(grid, results)
-    statements = _statements(parts)
-    comparisons = [
-        paired_comparison(s.greater.values(results), s.lesser.values(results)) for s in statements
-    ]
-    found = {
-        statement: _finding(statement, judgement)
-        for statement, judgement in zip(statements, judge(comparisons), strict=True)
+    outcomes = [decide_claim(claim, grid, results) for claim in claims]
+    holm = {
+        "reproduced": _holm([outcome.p_reproduced for outcome in outcomes]),
+        "contradicted": _holm([outcome.p_contradicted for outcome in outcomes]),
     }
-    decided = [_decide_part([*(found[s] for s in p.statements), *p.rules], p.share) for p in parts]
-    verdicts = [verdict for verdict, _ in decided]
-    order = ("contradicted", "not run", "inconclusive", "reproduced")
-    verdict = next(v for v in order if v in verdicts)
-    pick = min if verdict == "contradicted" else max
-    deciding = pick((finding for v, finding in decided if v == verdict), key=_p)
-    in_paper = len(claim.comparisons(paper)), len(claim.queries(paper))
-    return Outcome(claim, verdict, (*found.values(), *_rules(parts)), deciding, in_paper)
+    return [
+        replace(
+            outcome,
+            in_paper=(len(outcome.claim.statements(paper)), len(outcome.claim.queries(paper))),
+            satisfied_by_paper=satisfied_by_paper(outcome.claim, paper),
+            p_holm=holm[outcome.verdict][i] if outcome.verdict in holm else NAN,
+        )
+        for i, outcome in enumerate(outcomes)
+    ]
+
+
+def _holm(p_values: Sequence[float]) -> list[float]:
+    """After Holm over all claims; what has not been run counts as 1."""
+    known = [1.0 if math.isnan(p) else p for p in p_values]
+    return list(map(float, multipletests(known, method="holm")[1])) if known else []
 
 
 def satisfied_by_paper(claim: Claim, paper: Grid) -> bool | None:
     """Whether the numbers that the paper prints satisfy the claim; None if some are not printed."""
-    parts = claim.parts(paper, NO_RESULTS)
-    if _rules(parts) or any(math.isnan(s.published) for s in _statements(parts)):
+    if any(math.isnan(s.published) for s in claim.statements(paper)):
         return None
     return all(
-        sum(s.published > 0 or (s.or_equal and s.published == 0) for s in part.statements)
-        >= _needed(len(part.statements), part.share)
-        for part in parts
+        sum(s.published > 0 or (_may_be_equal(s) and s.published == 0) for s in part.statements)
+        >= part.needed
+        for part in claim.parts(paper)
     )
 
 
-def _needed(count: int, share: float) -> int:
-    """How many of `count` comparisons must hold."""
-    return max(1, math.ceil(share * count - 1e-9))
+def _may_be_equal(statement: AnyStatement) -> bool:
+    return isinstance(statement, Statement) and statement.margin > 0
 
 
-def _statements(parts: Iterable[Part]) -> list[Statement]:
-    """The distinct statements: two parts may share one, which is tested once."""
-    return list(dict.fromkeys(s for part in parts for s in part.statements))
+def _queries(items: Iterable[AnyStatement | Finding]) -> tuple[Query, ...]:
+    return tuple(dict.fromkeys(query for item in items for query in item.queries))
 
 
-def _queries(comparisons: Iterable[Statement | Finding]) -> tuple[Query, ...]:
-    return tuple(dict.fromkeys(query for c in comparisons for query in c.queries))
+def _decide_part(part: Part, findings: Sequence[Finding], parts: int) -> _Decided:
+    """Decide a part of a claim of so many parts.
 
-
-def _rules(parts: Iterable[Part]) -> list[Finding]:
-    return [rule for part in parts for rule in part.rules]
-
-
-def _finding(statement: Statement, judgement: Judgement) -> Finding:
-    comparison = judgement.comparison
-    verdict = judgement.verdict
-    equal = comparison.effect == comparison.low == comparison.high == 0
-    if statement.or_equal and verdict == "undecided" and equal:
-        verdict = "holds"
-    p = judgement.p_reversed if verdict == "reversed" else judgement.p_holds
-    return Finding(
-        statement.text,
-        statement.queries,
-        comparison.effect,
-        comparison.low,
-        comparison.high,
-        p,
-        comparison.n,
-        verdict,
-        comparison.effect_size,
-    )
-
-
-def _decide_part(findings: Sequence[Finding], share: float) -> tuple[str, Finding]:
-    """The verdict of a part and the finding on which it turns."""
-    verdict = claim_verdict([finding.verdict for finding in findings], share)
-    needed = _needed(len(findings), share)
-    if verdict == "not run":
-        return verdict, next(f for f in findings if f.verdict == "not run")
-    if verdict == "contradicted":
-        reverse = sorted((f for f in findings if f.verdict == "reversed"), key=_p)
-        return verdict, reverse[len(findings) - needed]
-    made = [f for f in findings if f.verdict != "not run"]
-    rank = ("holds", "undecided", "reversed")
-    made.sort(key=lambda f: (rank.index(f.verdict), _p(f)))
-    return verdict, made[needed - 1]
-
-
-def _p(finding: Finding) -> float:
-    """p-value to sort by; rules have none: what their verdict says."""
-    if not math.isnan(finding.p):
-        return finding.p
-    return 0.0 if finding.verdict == "holds" else 1.0
-
-
-def contrast(results: Results, settings: Sequence[Quantity]) -> Quantity:
-    """The setting with the highest mean minus the one with the lowest: the range of the means.
-
-    Which settings these are is taken from the same trials, which widens a range by noise. The
-    others enter with weight 0: without their trials there is no range.
+    Reproduced: the share holds. Contradicted: so many are reversed that it cannot be reached, with
+    Bonferroni's correction for the number of parts. Not run: neither, and a statement is missing.
+    Ruled out: whatever does not hold has its printed difference excluded, or is reversed.
     """
-    means = [t_interval(setting.values(results)).mean for setting in settings]
-    weights = [0.0] * len(settings)
-    if not any(math.isnan(mean) for mean in means):
-        weights[int(np.argmax(means))] += 1
-        weights[int(np.argmin(means))] -= 1
-    pairs = zip(weights, settings, strict=True)
-    return Quantity(tuple(t for weight, setting in pairs for t in setting.weighted(weight).terms))
+    needed, allowed = part.needed, len(findings) - part.needed + 1
+    for_it = at_least([f.comparison.p_holds for f in findings], needed)
+    against = min(1.0, parts * at_least([f.comparison.p_reversed for f in findings], allowed))
+    by_p = sorted(findings, key=lambda f: _or_one(f.comparison.p_holds))
+    missing = [f for f in findings if f.verdict == "not run"]
+    failing = [f for f in findings if f.verdict != "holds"]
+    if for_it <= LEVEL:
+        return _Decided("reproduced", by_p[needed - 1], for_it, against)
+    if against <= LEVEL:
+        worst = sorted(findings, key=lambda f: _or_one(f.comparison.p_reversed))
+        return _Decided("contradicted", worst[allowed - 1], for_it, against)
+    if missing:
+        return _Decided("not run", missing[0], for_it, against)
+    if len(findings) - len(failing) < needed and all(
+        f.verdict in ("ruled out", "reversed") for f in failing
+    ):
+        excluded = max(failing, key=lambda f: _or_one(f.comparison.p_ruled_out))
+        return _Decided("ruled out", excluded, for_it, against)
+    return _Decided("inconclusive", by_p[needed - 1], for_it, against)
 
 
-def range_exceeds_noise(
-    results: Results, name: str, settings: Sequence[Quantity], factor: float
-) -> Finding:
-    """ "The range of the means over `settings` is more than `factor` mean half-widths".
+def _weakness(part: _Decided) -> float:
+    """To sort by: the strongest counterexample, else the part that is least certain to hold."""
+    return part.p_contradicted if part.verdict == "contradicted" else -part.p_reproduced
 
-    A plain rule, no test: it holds if it is so and is undecided otherwise. It is never reversed,
-    since a small range and few trials look alike. Effect: range minus `factor` half-widths, with
-    the interval of the range.
-    """
-    text = f"range over {name} > {factor:g} × mean half-width of the intervals"
-    queries = tuple(query for setting in settings for query in setting.queries)
-    intervals = [t_interval(setting.values(results)) for setting in settings]
-    if any(interval.n < 2 for interval in intervals):
-        return Finding(text, queries, NAN, NAN, NAN, NAN, 0, "not run")
-    measured = t_interval(contrast(results, settings).values(results))
-    effect = measured.mean - factor * float(np.mean([i.half_width for i in intervals]))
-    return Finding(
-        text,
-        queries,
-        effect,
-        effect - measured.half_width,
-        effect + measured.half_width,
-        NAN,
-        measured.n,
-        "holds" if effect > 0 else "undecided",
-    )
+
+def _or_one(p: float) -> float:
+    return 1.0 if math.isnan(p) else p
+
+
+def by_chance(outcomes: Sequence[Outcome]) -> float:
+    """How many of the claims that could be decided chance alone would at most reproduce, if none of
+    them were true; and as many contradict, if all were."""
+    return LEVEL * sum(outcome.verdict != "not run" for outcome in outcomes)

@@ -6,12 +6,24 @@ from pathlib import Path
 import pandas as pd
 
 from metaug.files import atomic_path, atomic_write_text
-from metaug.reporting.claims import VERDICTS, Finding, Outcome
+from metaug.reporting.claims import VERDICTS, Finding, Outcome, by_chance
 from metaug.reporting.html import HTML, MARKDOWN
 from metaug.reporting.results import Query
 
-SYMBOLS = {"reproduced": "✓", "contradicted": "✗", "inconclusive": "~", "not run": "·"}
-FINDING_SYMBOLS = {"holds": "✓", "reversed": "✗", "undecided": "~", "not run": "·"}
+SYMBOLS = {
+    "reproduced": "✓",
+    "contradicted": "✗",
+    "ruled out": "≠",
+    "inconclusive": "~",
+    "not run": "·",
+}
+FINDING_SYMBOLS = {
+    "holds": "✓",
+    "reversed": "✗",
+    "ruled out": "≠",
+    "undecided": "~",
+    "not run": "·",
+}
 
 HEADINGS = {
     "smoke": "A check of the plumbing, not evidence: the verdicts below say that the machinery "
@@ -22,26 +34,29 @@ HEADINGS = {
 }
 
 RULES = (
-    "Each claim is a set of comparisons on paired trials: one-sided paired t-tests, corrected by "
-    "Holm inside the claim. It is reproduced if all of them hold (or the share that it speaks of), "
-    "contradicted if one is significant the other way (or so many that the share is out of reach), "
-    "not run if a needed cell has fewer than two trials, and inconclusive otherwise.",
-    "A reversed comparison outranks a missing one: a counterexample refutes “everywhere” before "
-    "everything has been run.",
-    "The tests for a claim and those against it are two families: Holm corrects each by itself, at "
-    "level 0.05.",
-    "“At least as good as” (C8) and “not better than” (C11) need a significant difference too: a "
-    "tie is inconclusive, unless it is exact in every trial, which holds.",
-    "The rule on ranges (C14) compares means and is no test: it holds or is undecided, never "
-    "reversed, and has neither p nor effect size.",
-    "Effect, interval, effect size, p and n are those of the comparison on which the verdict "
-    "turns: the weakest of those that had to hold, or the strongest counterexample. The effect "
-    "size is Cohen’s d_z: the mean of the paired differences over their standard deviation. p is "
-    "corrected, the interval is not.",
+    "A claim is a set of comparisons on paired trials, by one-sided t-tests. A comparison holds, "
+    "is reversed (significant the other way), is ruled out (neither, and the difference that the "
+    "paper prints lies above the one-sided 95 % bound), is undecided, or has not been run (fewer "
+    "than five common trials).",
+    "A claim is reproduced if all its comparisons hold (or the share that it speaks of), "
+    "contradicted if one is reversed (or so many that the share is out of reach), and ruled out if "
+    "whatever does not hold has its printed difference excluded: there is no effect of that size. "
+    "A reversed comparison outranks a missing one.",
+    "Trials count at 5, 10 and 20; the level of 0.05 is spent over these looks, and p is scaled so "
+    "that 0.05 is the limit at each. Where all comparisons must hold, the largest p is that of the "
+    "claim (an intersection-union test); where some must, or one would contradict, p is corrected "
+    "for their number. The last p is after Holm over all claims.",
+    "“At least as good as” allows for 0.2 points, the half-width that the paper prints. The ranges "
+    "over β and δ “matter a lot” beyond 1 point (choice).",
+    "Difference, interval, p and n are those of the comparison on which the verdict turns: the "
+    "weakest of those that had to hold, or the strongest counterexample. The interval is a 95 % "
+    "t-interval, not corrected. Of a range it is that of the widest pair.",
+    "The paper’s own means: whether the numbers that it prints satisfy the claim as they are.",
     "Comparisons made are counted out of those that this scale asks for. Where the paper has more, "
-    "or takes them over more cells, the check is a reduced one, and its verdict is about what is "
+    "or takes them over more numbers, the check is a reduced one, and its verdict is about what is "
     "compared here alone.",
 )
+OWN_MEANS = {True: "satisfy it", False: "do not satisfy it", None: "not all printed"}
 
 
 def write_scorecard(outcomes: Sequence[Outcome], scale: str, stem: Path | str) -> None:
@@ -62,8 +77,9 @@ def write_scorecard(outcomes: Sequence[Outcome], scale: str, stem: Path | str) -
 def as_frame(outcomes: Sequence[Outcome], scale: str) -> pd.DataFrame:
     """One row per claim, full precision, empty where there is nothing.
 
-    `made` of the `possible` comparisons at this scale could be made; `paper` is how many the claim
-    has in the paper, and `paper_cells` how many cells.
+    `published` is the difference that the paper prints. `made` of the `possible` comparisons at
+    this scale could be made; `paper` is how many the claim has in the paper, and `paper_cells` of
+    how many numbers.
     """
     rows = []
     for outcome in outcomes:
@@ -77,12 +93,15 @@ def as_frame(outcomes: Sequence[Outcome], scale: str) -> pd.DataFrame:
                 "verdict": outcome.verdict,
                 "decided_by": finding.text,
                 **_numbers(finding),
+                "p_holm": outcome.p_holm,
+                "papers_own_means": OWN_MEANS[outcome.satisfied_by_paper],
                 "made": outcome.made,
                 "possible": len(outcome.findings),
                 "paper": outcome.in_paper[0],
                 "paper_cells": outcome.in_paper[1],
                 "holds": outcome.count("holds"),
                 "reversed": outcome.count("reversed"),
+                "ruled_out": outcome.count("ruled out"),
                 "undecided": outcome.count("undecided"),
                 "cells": "; ".join(map(str, outcome.queries)),
             }
@@ -107,14 +126,17 @@ def comparisons_as_frame(outcomes: Sequence[Outcome], scale: str) -> pd.DataFram
     return pd.DataFrame(rows)
 
 
-def _numbers(finding: Finding) -> dict[str, float]:
+def _numbers(finding: Finding) -> dict[str, float | bool]:
+    comparison = finding.comparison
     return {
-        "effect": finding.effect,
-        "ci95_low": finding.low,
-        "ci95_high": finding.high,
-        "effect_size": finding.effect_size,
+        "effect": comparison.effect,
+        "ci95_low": comparison.low,
+        "ci95_high": comparison.high,
+        "published": finding.statement.published,
+        "effect_size": comparison.effect_size,
         "p": finding.p,
-        "n": finding.n,
+        "n": comparison.n,
+        "equivalent": comparison.equivalent,
     }
 
 
@@ -157,4 +179,6 @@ def _content(outcomes: Sequence[Outcome], scale: str) -> dict[str, object]:
         "order": {verdict: rank for rank, verdict in enumerate(VERDICTS)},
         "symbols": SYMBOLS,
         "finding_symbols": FINDING_SYMBOLS,
+        "own_means": OWN_MEANS,
+        "by_chance": by_chance(outcomes),
     }

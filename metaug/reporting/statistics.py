@@ -1,8 +1,7 @@
-"""Intervals, paired comparisons and the verdict on a claim. Every test is scipy's; Holm's
-correction of their p-values, which scipy does not have, is ours.
+"""Intervals, paired comparisons, and what several of them say together. Every test is scipy's.
 
-The rules are those of the project's list of claims: Student-t intervals over trials, differences
-paired by trial, one-sided paired t-tests, Holm's correction inside one claim.
+The rules are those of the project's list of claims (docs/verdicts.md): Student-t intervals over
+trials, differences paired by trial, one-sided t-tests with the level spent over the looks.
 """
 
 import math
@@ -14,11 +13,16 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
+from metaug.reporting.looks import LEVEL, look_of, scaled
+
 NAN = float("nan")
 
 FEWEST_TRIALS = 3
 """A table or figure shows the values themselves where there are fewer trials than this. The
 t-interval of two is about nine times as wide as the two are apart, which says nothing."""
+
+EQUIVALENCE = 0.5
+"""Points: two means that differ by less are called equivalent (choice)."""
 
 
 class Interval(NamedTuple):
@@ -34,33 +38,40 @@ class Interval(NamedTuple):
 
 @dataclass(frozen=True)
 class Comparison:
-    """The claim "a is greater than b", measured on `n` trials that a and b have in common.
+    """The statement "a is greater than b", judged on paired trials.
 
-    `effect` is the mean of a − b, `low` and `high` its 95 % t-interval, `effect_size` Cohen's d_z
-    (mean over standard deviation of the differences). `p_greater` and `p_less` are the p-values of
-    the one-sided paired t-tests for a > b and for a < b; with fewer than two trials they are nan.
+    Attributes:
+        effect: mean of a - b over the trials that count; nan where there are too few.
+        low, high: its 95 % t-interval.
+        n: trials that count: those up to the last look that was reached (0: none was).
+        effect_size: Cohen's d_z, mean over standard deviation of the differences.
+        p_holds: of the test for the statement, scaled so that 0.05 is the limit at every look.
+        p_reversed: of the test for its opposite, scaled likewise.
+        p_ruled_out: of the test that the difference is less than the printed one; nan where none
+            is printed.
+        equivalent: whether the difference is shown to be within ± `EQUIVALENCE`.
     """
 
-    effect: float
-    low: float
-    high: float
-    p_greater: float
-    p_less: float
-    n: int
-    effect_size: float
+    effect: float = NAN
+    low: float = NAN
+    high: float = NAN
+    n: int = 0
+    effect_size: float = NAN
+    p_holds: float = NAN
+    p_reversed: float = NAN
+    p_ruled_out: float = NAN
+    equivalent: bool = False
 
-
-@dataclass(frozen=True)
-class Judgement:
-    """A comparison, its p-values after Holm inside the claim, and what follows.
-
-    `verdict`: holds | reversed | undecided | not run (fewer than two common trials).
-    """
-
-    comparison: Comparison
-    p_holds: float
-    p_reversed: float
-    verdict: str
+    @property
+    def verdict(self) -> str:
+        """holds | reversed | ruled out | undecided | not run."""
+        if not self.n:
+            return "not run"
+        if self.p_holds <= LEVEL:
+            return "holds"
+        if self.p_reversed <= LEVEL:
+            return "reversed"
+        return "ruled out" if self.p_ruled_out <= LEVEL else "undecided"
 
 
 def t_interval(values: Iterable[float], level: float = 0.95) -> Interval:
@@ -78,102 +89,132 @@ def t_interval(values: Iterable[float], level: float = 0.95) -> Interval:
     return Interval(float(sample.mean()), float(half_width), n)
 
 
-def paired_comparison(a: pd.Series, b: pd.Series) -> Comparison:
-    """Compare a with b on the trials (the index) that both have.
+def compare(differences: pd.Series, published: float = NAN, margin: float = 0.0) -> Comparison:
+    """Judge "a is greater than b" on the differences a - b by trial.
 
-    Where all differences are equal there is no t statistic; its limit is taken. The interval is
-    the difference itself, and (p_greater, p_less, effect_size) is (0, 1, ∞) for a positive,
-    (1, 0, −∞) for a negative and (0.5, 0.5, 0) for no difference. Equal means: to within 1e-12 of
-    the largest value, for two means of the same accuracies can differ in their last bits.
+    Args:
+        differences: one for each trial that both have, by trial. Those up to the last look count.
+        published: the difference that the paper prints, in the same unit.
+        margin: >= 0; "a is at least as good as b" holds where a - b is greater than -margin.
 
     Raises:
-        ValueError: a trial occurs twice in `a` or in `b`.
+        ValueError: a trial occurs twice, or a difference is not finite.
     """
-    if a.index.has_duplicates or b.index.has_duplicates:
-        raise ValueError("paired_comparison: a trial occurs twice")
-    a, b = a.align(b, join="inner")
-    difference = (a - b).to_numpy(dtype=np.float64)
-    mean, half_width, n = t_interval(difference)
-    if n < 2:
-        return Comparison(mean, NAN, NAN, NAN, NAN, n, NAN)
-
-    resolution = 1e-12 * max(a.abs().max(), b.abs().max())
-    if np.ptp(difference) <= resolution:
-        sign = 0.0 if abs(mean) <= resolution else math.copysign(1.0, mean)
-        effect = mean if sign else 0.0
-        effect_size = sign * math.inf if sign else 0.0
-        return Comparison(effect, effect, effect, (1 - sign) / 2, (1 + sign) / 2, n, effect_size)
-
+    if differences.index.has_duplicates:
+        raise ValueError("compare: a trial occurs twice")
+    if not np.isfinite(differences).all():
+        raise ValueError("compare: a difference is not a finite number")
+    look = look_of(len(differences))
+    if not look:
+        return Comparison()
+    sample = differences.sort_index().to_numpy(dtype=np.float64)[:look]
+    interval, spread = t_interval(sample), float(sample.std(ddof=1))
+    mean, half_width = interval.mean, 0.0 if _equal(sample) else interval.half_width
+    within = max(p_above(sample, -EQUIVALENCE), p_above(-sample, -EQUIVALENCE))
     return Comparison(
         effect=mean,
         low=mean - half_width,
         high=mean + half_width,
-        p_greater=float(stats.ttest_rel(a, b, alternative="greater").pvalue),
-        p_less=float(stats.ttest_rel(a, b, alternative="less").pvalue),
-        n=n,
-        effect_size=float(mean / difference.std(ddof=1)),
+        n=look,
+        effect_size=mean / spread if half_width else math.copysign(math.inf, mean) if mean else 0.0,
+        p_holds=scaled(float(p_above(sample, -margin)), look),
+        p_reversed=scaled(float(p_above(-sample, margin)), look),
+        p_ruled_out=NAN
+        if math.isnan(published)
+        else scaled(float(p_above(-sample, -published)), look),
+        equivalent=scaled(float(within), look) <= LEVEL,
     )
 
 
-def holm(p_values: Iterable[float]) -> np.ndarray:
-    """Adjusted p-values of Holm's step-down procedure (1979), in the order given.
+def p_above(samples: np.ndarray, bound: float) -> np.ndarray:
+    """p-values of one-sided t-tests that the means along the last axis are above a bound.
 
-    Rejecting where they are below α keeps the chance of any false rejection below α, whatever the
-    dependence between the tests. nan (a test that was not made) stays nan and does not count.
-    It is ours because no library that we depend on has it: scipy.stats corrects for false
-    discoveries alone. The tests check it against the closed test that it is a short cut for.
+    Where all values are equal there is no t statistic; its limit is taken: 0 above the bound, 1
+    below it, 0.5 on it.
     """
-    p = np.asarray(list(p_values), dtype=np.float64)
-    order = np.argsort(p)[: np.count_nonzero(~np.isnan(p))]  # argsort puts nan last
-    steps = np.maximum.accumulate(p[order] * np.arange(order.size, 0, -1))
-    adjusted = np.full_like(p, NAN)
-    adjusted[order] = np.minimum(steps, 1.0)
-    return adjusted
+    shifted = samples - bound
+    equal, mean = _equal(samples), shifted.mean(-1)
+    testable = np.where(equal[..., None], np.arange(samples.shape[-1]), shifted)
+    p = stats.ttest_1samp(testable, 0.0, axis=-1, alternative="greater").pvalue
+    limit = np.select([mean > RESOLUTION, mean < -RESOLUTION], [0.0, 1.0], 0.5)
+    return np.where(equal, limit, p)
 
 
-def judge(comparisons: Sequence[Comparison], level: float = 0.05) -> tuple[Judgement, ...]:
-    """Judge each comparison of one claim, with Holm's correction over those that could be made.
+RESOLUTION = 1e-9
+"""Differences of accuracies below this are those of their last bits."""
 
-    The two directions are two families, each corrected and tested at `level`. So, whatever the
-    number of comparisons and their dependence, the chance that any that is not truly greater
-    "holds" is at most `level`, and so is the chance that any that is not truly less is "reversed".
-    (Put into one family, the p-values against a claim would weaken the test of the claim itself.)
-    No comparison can be both, since p_greater + p_less = 1 and the correction only raises them.
+
+def _equal(samples: np.ndarray) -> np.ndarray:
+    """Whether the values along the last axis are all equal."""
+    return np.asarray(np.ptp(samples, axis=-1) <= RESOLUTION)
+
+
+def at_least(p_values: Sequence[float], count: int) -> float:
+    """p-value of "at least `count` of these hold": a partial conjunction (Benjamini and Heller
+    2008), valid whatever the dependence.
+
+    All must hold: the largest p, without a correction (an intersection-union test). One must hold:
+    the smallest times their number (Bonferroni). nan, a test that was not made, counts as 1.
     """
-    p_holds = holm(comparison.p_greater for comparison in comparisons)
-    p_reversed = holm(comparison.p_less for comparison in comparisons)
-    judgements = []
-    for comparison, holds, reverse in zip(comparisons, p_holds, p_reversed, strict=True):
-        if np.isnan(holds):
-            verdict = "not run"
-        elif holds < level:
-            verdict = "holds"
-        elif reverse < level:
-            verdict = "reversed"
-        else:
-            verdict = "undecided"
-        judgements.append(Judgement(comparison, float(holds), float(reverse), verdict))
-    return tuple(judgements)
+    ordered = sorted(1.0 if math.isnan(p) else p for p in p_values)
+    return min(1.0, (len(ordered) - count + 1) * ordered[count - 1])
 
 
-def claim_verdict(verdicts: Sequence[str], share: float = 1.0) -> str:
-    """The verdict on a claim that says: at least this share of these comparisons hold.
+def range_above(settings: Sequence[pd.Series], bound: float) -> Comparison:
+    """Judge "the range of the means over these settings is more than `bound`".
 
-    - reproduced: the share is reached;
-    - contradicted: so many are reversed that it cannot be reached (for share 1: any);
-    - not run: neither, and a comparison is missing;
-    - inconclusive: neither, and none is missing.
-
-    A missing cell is thus needed only while the verdict depends on it: one counterexample refutes
-    "everywhere" before everything has been run (choice; the list of claims leaves the order open).
+    It is so if a setting is above another by more than `bound`, tested on every ordered pair
+    (Bonferroni); it is not if every pair is shown to differ by less (intersection-union). So it
+    needs no allowance for having picked the best and the worst after looking.
     """
-    if not verdicts:
-        return "not run"
-    needed = max(1, math.ceil(share * len(verdicts) - 1e-9))  # 1e-9: 3/10 of 10 is 3, not 4
-    if verdicts.count("holds") >= needed:
-        return "reproduced"
-    if verdicts.count("reversed") > len(verdicts) - needed:
-        return "contradicted"
-    if "not run" in verdicts:
-        return "not run"
-    return "inconclusive"
+    values, look = _together(settings)
+    if not look:
+        return Comparison()
+    pairs = _ordered_pairs(values)
+    above = at_least(list(p_above(pairs, bound)), 1)
+    below = at_least(list(p_above(-pairs, -bound)), len(pairs))
+    widest = pairs[int(np.argmax(pairs.mean(-1)))] - bound
+    return _ranged(widest, look, above, below)
+
+
+def range_greater(larger: Sequence[pd.Series], smaller: Sequence[pd.Series]) -> Comparison:
+    """Judge "the range of the means over `larger` is greater than that over `smaller`".
+
+    It is so if one difference within the first is greater than every difference within the second:
+    an intersection-union test for each ordered pair of the first, and Bonferroni over these.
+    """
+    values, look = _together([*larger, *smaller])
+    if not look:
+        return Comparison()
+    ours, theirs = _ordered_pairs(values[: len(larger)]), _ordered_pairs(values[len(larger) :])
+    gaps = ours[:, None] - theirs[None]
+    holds = at_least(list(p_above(gaps, 0.0).max(1)), 1)
+    reverse = at_least(list(p_above(-gaps, 0.0).max(0)), 1)
+    widest = ours[int(np.argmax(ours.mean(-1)))] - theirs[int(np.argmax(theirs.mean(-1)))]
+    return _ranged(widest, look, holds, reverse)
+
+
+def _ranged(differences: np.ndarray, look: int, p_holds: float, p_reversed: float) -> Comparison:
+    """The comparison of a range, with effect and interval of the widest pair."""
+    mean, half_width, n = t_interval(differences)
+    return Comparison(
+        effect=mean,
+        low=mean - half_width,
+        high=mean + half_width,
+        n=n,
+        p_holds=scaled(p_holds, look),
+        p_reversed=scaled(p_reversed, look),
+    )
+
+
+def _together(settings: Sequence[pd.Series]) -> tuple[np.ndarray, int]:
+    """Values by setting and trial, of the trials that all settings have, up to the last look."""
+    frame = pd.concat([s.rename(i) for i, s in enumerate(settings)], axis=1).dropna().sort_index()
+    look = look_of(len(frame))
+    return frame.to_numpy(dtype=np.float64)[:look].T, look
+
+
+def _ordered_pairs(values: np.ndarray) -> np.ndarray:
+    """Differences by trial of every ordered pair of settings."""
+    count = len(values)
+    return np.array([values[i] - values[j] for i in range(count) for j in range(count) if i != j])

@@ -1,0 +1,29 @@
+"""When trials are looked at, and how strict each look is.
+
+Trials may be added and the claims decided again at 5, 10 and 20 trials. Without a correction, a
+verdict that is wrong with a chance of 5 % at each look would be wrong more often at one of them. So
+the level is spent over the looks (Lan and DeMets 1983) by 0.05 · √(n / 20), of the power family of
+Kim and DeMets (1987) with ρ = 1/2: half of it at the first look, because most users stop there.
+`python -m benchmarks.verdicts` prints the power of this and of other spending functions.
+"""
+
+LOOKS = (5, 10, 20)
+"""Trials at which a comparison is decided. Those between two looks wait for the next."""
+
+LEVEL = 0.05
+"""Chance of a wrong verdict of one kind, over all looks together."""
+
+LEVELS = {5: 0.0250, 10: 0.0153, 20: 0.0210}
+"""Nominal level of the one-sided t-test at each look, by simulation of nested t statistics: with so
+few degrees of freedom the normal ones of the tables do not serve. The benchmark repeats the
+simulation, and a test holds the overall error to `LEVEL`."""
+
+
+def look_of(trials: int) -> int:
+    """The last look that so many trials have reached; 0 before the first."""
+    return max((look for look in LOOKS if look <= trials), default=0)
+
+
+def scaled(p: float, look: int) -> float:
+    """A p-value on the scale on which `LEVEL` is the limit at every look."""
+    return min(1.0, p * LEVEL / LEVELS[look])
