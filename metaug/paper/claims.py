@@ -49,6 +49,7 @@ from metaug.reporting.claims import (
 )
 from metaug.reporting.names import NOT_RANKED, power_of_ten
 from metaug.reporting.results import Query, Results
+from metaug.reporting.statistics import NAN
 
 CLAIMS: list[Claim] = []
 
@@ -141,9 +142,9 @@ class Places(Mapping[Place, Quantity]):
     def _published(self, place: Place, query: Query) -> float:
         """What the paper prints there, where no data set stands in for the paper's."""
         if query.spec.dataset not in DATASETS.get(self.artefact, ()):
-            return float("nan")
+            return NAN
         value = printed(self.artefact).get((str(place[0]), str(place[1])))
-        return float("nan") if value is None else value.value
+        return NAN if value is None else value.value
 
 
 Parts = Callable[[Grid], list[Part]]

@@ -197,7 +197,7 @@ class Claim:
 
     def statements(self, grid: Grid) -> tuple[AnyStatement, ...]:
         """What the claim compares on a grid; two parts may share a statement."""
-        return tuple(dict.fromkeys(s for part in self.parts(grid) for s in part.statements))
+        return _distinct(self.parts(grid))
 
     def queries(self, grid: Grid) -> tuple[Query, ...]:
         """The distinct numbers that it rests on."""
@@ -265,7 +265,7 @@ ORDER = ("contradicted", "not run", "inconclusive", "ruled out", "reproduced")
 def decide_claim(claim: Claim, grid: Grid, results: Results) -> Outcome:
     """Decide a claim on a grid: its parts one by one, then all together."""
     parts = claim.parts(grid)
-    found = {s: Finding(s, s.compare(results)) for s in claim.statements(grid)}
+    found = {s: Finding(s, s.compare(results)) for s in _distinct(parts)}
     decided = [_decide_part(p, [found[s] for s in p.statements], len(parts)) for p in parts]
     verdict = next(v for v in ORDER if v in {part.verdict for part in decided})
     deciding = min((part for part in decided if part.verdict == verdict), key=_weakness)
@@ -325,6 +325,10 @@ def satisfied_by_paper(claim: Claim, paper: Grid) -> bool | None:
 
 def _may_be_equal(statement: AnyStatement) -> bool:
     return isinstance(statement, Statement) and statement.margin > 0
+
+
+def _distinct(parts: Iterable[Part]) -> tuple[AnyStatement, ...]:
+    return tuple(dict.fromkeys(s for part in parts for s in part.statements))
 
 
 def _queries(items: Iterable[AnyStatement | Finding]) -> tuple[Query, ...]:

@@ -108,7 +108,7 @@ def compare(differences: pd.Series, published: float = NAN, margin: float = 0.0)
     if not look:
         return Comparison()
     sample = differences.sort_index().to_numpy(dtype=np.float64)[:look]
-    interval, spread = t_interval(sample), float(sample.std(ddof=1))
+    interval = t_interval(sample)
     mean, half_width = interval.mean, 0.0 if _equal(sample) else interval.half_width
     within = max(p_above(sample, -EQUIVALENCE), p_above(-sample, -EQUIVALENCE))
     return Comparison(
@@ -116,7 +116,7 @@ def compare(differences: pd.Series, published: float = NAN, margin: float = 0.0)
         low=mean - half_width,
         high=mean + half_width,
         n=look,
-        effect_size=mean / spread if half_width else math.copysign(math.inf, mean) if mean else 0.0,
+        effect_size=_effect_size(sample),
         p_holds=scaled(float(p_above(sample, -margin)), look),
         p_reversed=scaled(float(p_above(-sample, margin)), look),
         p_ruled_out=NAN
@@ -124,6 +124,14 @@ def compare(differences: pd.Series, published: float = NAN, margin: float = 0.0)
         else scaled(float(p_above(-sample, -published)), look),
         equivalent=scaled(float(within), look) <= LEVEL,
     )
+
+
+def _effect_size(differences: np.ndarray) -> float:
+    """Cohen's d_z; its limit where all differences are equal."""
+    mean = float(differences.mean())
+    if not _equal(differences):
+        return mean / float(differences.std(ddof=1))
+    return math.copysign(math.inf, mean) if abs(mean) > RESOLUTION else 0.0
 
 
 def p_above(samples: np.ndarray, bound: float) -> np.ndarray:
@@ -202,6 +210,7 @@ def _ranged(differences: np.ndarray, look: int, p_holds: float, p_reversed: floa
         low=mean - half_width,
         high=mean + half_width,
         n=n,
+        effect_size=_effect_size(differences),
         p_holds=scaled(p_holds, look),
         p_reversed=scaled(p_reversed, look),
     )

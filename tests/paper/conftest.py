@@ -69,7 +69,7 @@ def results_of(
     plan: Plan,
     *artefacts: str,
     noise: float = 0.05,
-    trials: int = 4,
+    trials: int = 5,
     accuracy: Mean = as_the_paper_says,
     mirrored: bool = False,
 ) -> pd.DataFrame:

@@ -46,8 +46,7 @@ def outcome_of(plan: Plan, name: str, results: pd.DataFrame | Results):
     """One claim, decided from a frame or from results."""
     (claim,) = (claim for claim in CLAIMS if claim.id == name)
     results = results if isinstance(results, Results) else Results(results)
-    grid = whole(plan.grid)
-    return decide_claim(claim, grid, results, grid)
+    return decide_claim(claim, whole(plan.grid), results)
 
 
 def artefact_of(name: str) -> str:
@@ -67,13 +66,16 @@ def mirrored_outcomes(full_plan, make_results):
 
 @pytest.fixture(scope="module")
 def noisy_outcomes(full_plan, make_results):
-    """Two trials at mean ± d, with another d for every cell, of up to all that its range allows."""
-    frame = make_results(full_plan, noise=0, trials=2)
-    cell = frame.groupby(["spec", "probe", "setting", "metric"]).ngroup()
+    """Six trials, of which three lie far above the mean and three as far below, drawn anew for
+    every number."""
+    frame = make_results(full_plan, noise=0, trials=6)
+    number = frame.groupby(["spec", "readout", "metric"]).ngroup().to_numpy()
+    signs = np.random.default_rng(0).permuted(
+        np.tile([1, 1, 1, -1, -1, -1], (number.max() + 1, 1)), axis=1
+    )
     top = np.where(frame["metric"] == "mean_similarity", 1.0, 100.0)
     room = np.minimum(frame["value"], top - frame["value"])
-    distance = room * np.random.default_rng(0).uniform(-1, 1, cell.max() + 1)[cell]
-    frame["value"] += distance * frame["trial"].map({0: -1, 1: 1})
+    frame["value"] += room * signs[number, frame["trial"]]
     return outcomes_of(full_plan, frame)
 
 
@@ -96,9 +98,9 @@ def test_a_true_claim_is_reproduced(true_outcomes, name):
     assert outcome.verdict == "reproduced"
     assert outcome.made == len(outcome.findings) == COMPARISONS[name]
     assert outcome.deciding.verdict == "holds"
-    assert outcome.deciding.effect > 0
-    assert outcome.deciding.n == 4
-    assert outcome.deciding.effect_size > 1
+    assert outcome.deciding.comparison.effect > 0
+    assert outcome.deciding.comparison.n == 5
+    assert outcome.deciding.comparison.effect_size > 1
 
 
 @pytest.mark.parametrize("name", [name for name in IDS if name != "C15"])
@@ -106,8 +108,8 @@ def test_a_claim_turned_round_is_contradicted(mirrored_outcomes, name):
     outcome = mirrored_outcomes[name]
     assert outcome.verdict == "contradicted"
     assert outcome.deciding.verdict == "reversed"
-    assert outcome.deciding.effect < 0
-    assert outcome.deciding.high < 0
+    assert outcome.deciding.comparison.effect < 0
+    assert outcome.deciding.comparison.high < 0
     assert outcome.deciding.p < 0.05
 
 
@@ -128,16 +130,16 @@ def test_noise_leaves_a_claim_inconclusive(noisy_outcomes, name):
 
 @pytest.mark.parametrize("name", IDS)
 def test_a_claim_without_a_needed_cell_is_not_run(full_plan, make_results, name):
-    frame = make_results(full_plan, artefact_of(name), trials=2)
-    alone = (frame["method"] == NEEDED[name]) & (frame["trial"] > 0)
+    frame = make_results(full_plan, artefact_of(name), "claims", trials=5)
+    alone = (frame["method"] == NEEDED[name]) & (frame["trial"] > 3)
     outcome = outcome_of(full_plan, name, frame[~alone])
     assert outcome.verdict == "not run"
     assert outcome.made < len(outcome.findings) == COMPARISONS[name]
     assert outcome.deciding.verdict == "not run"
 
 
-def test_one_trial_decides_nothing(full_plan, make_results):
-    outcomes = outcomes_of(full_plan, make_results(full_plan, trials=1))
+def test_four_trials_decide_nothing(full_plan, make_results):
+    outcomes = outcomes_of(full_plan, make_results(full_plan, trials=4))
     assert {outcome.verdict for outcome in outcomes.values()} == {"not run"}
 
 
@@ -152,20 +154,22 @@ def test_effects_are_the_known_differences(full_plan, make_results):
     needed = ("table1", "table4", "table5", "figure2", "figure4")
     frame = make_results(full_plan, *needed, noise=0)
     # LooC loses 3 × 1.0 + 1.0 from set 8 to set 1, MetAug 1.0 + 1.0
-    assert outcome_of(full_plan, "C7", frame).deciding.effect == pytest.approx(2.0)
+    assert outcome_of(full_plan, "C7", frame).deciding.comparison.effect == pytest.approx(2.0)
     # generators add 5 points in every column
-    assert [f.effect for f in outcome_of(full_plan, "C2", frame).findings] == pytest.approx(
-        [5.0] * 8
-    )
-    assert [f.effect for f in outcome_of(full_plan, "C8", frame).findings[:8]] == pytest.approx(
-        [0.6] * 8
-    )
+    assert [
+        f.comparison.effect for f in outcome_of(full_plan, "C2", frame).findings
+    ] == pytest.approx([5.0] * 8)
+    assert [
+        f.comparison.effect for f in outcome_of(full_plan, "C8", frame).findings[:8]
+    ] == pytest.approx([0.6] * 8)
     # the gap of the originals: 0.90 − 0.45 with margin, 0.90 − 0.55 without
-    assert [f.effect for f in outcome_of(full_plan, "C10", frame).findings] == pytest.approx(
-        [0.15, 0.10]
-    )
+    assert [
+        f.comparison.effect for f in outcome_of(full_plan, "C10", frame).findings
+    ] == pytest.approx([0.15, 0.10])
     # lead of OUCL: batches 32 to 512 are 4 doublings, 0.8 − 0.5 a doubling
-    assert outcome_of(full_plan, "C12", frame).findings[-1].effect == pytest.approx(4 * 0.3)
+    assert outcome_of(full_plan, "C12", frame).findings[-1].comparison.effect == pytest.approx(
+        4 * 0.3
+    )
 
 
 def test_the_batch_size_is_judged_on_conv_at_equal_epochs(full_plan, make_results):
@@ -189,16 +193,16 @@ def test_equal_is_enough_where_the_claim_says_so(full_plan, make_results, true_m
 
     frame = make_results(full_plan, "table5", "figure3", noise=0, accuracy=accuracy)
     without, decays = outcome_of(full_plan, "C8", frame), outcome_of(full_plan, "C11", frame)
-    assert [finding.effect for finding in without.findings[:8]] == [0.0] * 8
+    assert [finding.comparison.effect for finding in without.findings[:8]] == [0.0] * 8
     assert (without.verdict, decays.verdict) == ("reproduced", "reproduced")
-    assert decays.findings[-1].effect == 0.0
+    assert decays.findings[-1].comparison.effect == 0.0
 
 
 def test_equal_is_not_enough_elsewhere(full_plan, make_results):
     frame = make_results(
         full_plan, "table1", "figure5", noise=0, accuracy=lambda spec, readout: 50.0
     )
-    assert outcome_of(full_plan, "C2", frame).verdict == "inconclusive"
+    assert outcome_of(full_plan, "C2", frame).verdict == "ruled out"  # the paper prints gains
     assert outcome_of(full_plan, "C13", frame).verdict == "inconclusive"
 
 
@@ -238,21 +242,16 @@ def test_oucl_needs_half_of_the_rows_of_a_column(
     assert outcome.verdict == verdict
 
 
-@pytest.mark.parametrize(("half_width", "verdict"), [(0.9, "holds"), (1.1, "undecided")])
-def test_a_range_counts_from_three_half_widths_on(full_plan, make_results, half_width, verdict):
-    # two trials at mean ± d have a 95 % half-width of 12.706 d, here the same in every cell
-    distance = half_width / 12.706
-
+@pytest.mark.parametrize(
+    ("beta", "verdicts"), [(3.0, ["holds", "reversed"]), (1.0, ["undecided", "reversed"])]
+)
+def test_a_hyper_parameter_matters_a_lot_beyond_one_point(full_plan, make_results, beta, verdicts):
     def accuracy(spec, readout):
-        return 60.0 + (3.0 if spec.hyper.get("beta") == 2 else 0.0)
+        return 60.0 + (beta if spec.hyper.get("beta") == 2 else 0.0)
 
-    frame = make_results(full_plan, "figure6", noise=0, trials=2, accuracy=accuracy)
-    frame["value"] += frame["trial"].map({0: -distance, 1: distance})
-    beta, delta = outcome_of(full_plan, "C14", frame).findings[-2:]
-    assert beta.verdict == verdict
-    assert beta.effect == pytest.approx(3.0 - 3 * half_width, abs=0.001)
-    assert (delta.effect, delta.verdict) == (pytest.approx(-3 * half_width, abs=0.001), "undecided")
-    assert math.isnan(beta.p) and math.isnan(beta.effect_size)  # a rule, no test
+    frame = make_results(full_plan, "figure6", noise=0.05, trials=10, accuracy=accuracy)
+    ranges = outcome_of(full_plan, "C14", frame).findings[:2]
+    assert [finding.verdict for finding in ranges] == verdicts
 
 
 def test_every_claim_says_what_it_rests_on(true_outcomes):
@@ -284,7 +283,7 @@ def test_what_needs_a_method_that_the_user_left_out_is_not_run(
 ):
     plan = request.getfixturevalue(f"{scale}_plan")
     plan = Plan(plan.config.model_copy(update={"methods": methods}), plan.scale)
-    outcomes = outcomes_of(plan, make_results(plan, trials=3, noise=0.01))
+    outcomes = outcomes_of(plan, make_results(plan, trials=5, noise=0.01))
     assert [name for name, o in outcomes.items() if o.verdict != "not run"] == decided
     assert all(outcomes[name].verdict == "reproduced" for name in decided)
     for name in set(IDS) - set(decided):
@@ -292,7 +291,7 @@ def test_what_needs_a_method_that_the_user_left_out_is_not_run(
 
 
 def test_a_method_that_the_user_left_out_stays_among_the_missing(smoke_plan, make_results):
-    frame = make_results(smoke_plan, "table1", "figure4", trials=3, noise=0.01)
+    frame = make_results(smoke_plan, "table1", "figure4", trials=5, noise=0.01)
     whole = outcome_of(smoke_plan, "C12", frame)
     rest = outcome_of(smoke_plan, "C12", frame[frame["method"] != "metaug"])
     assert (whole.made, len(whole.findings)) == (5 + 4 * 2 + 1, 5 + 4 * 2 + 1)
@@ -303,7 +302,7 @@ def test_a_scale_without_others_has_no_lead_to_compare(smoke_plan, make_results)
     scale = smoke_plan.scale
     grid = {**scale.grid, "figure4.methods": ["metaug_oucl", "metaug"]}
     plan = Plan(smoke_plan.config, scale.model_copy(update={"grid": grid}), SCALES)
-    outcome = outcome_of(plan, "C12", make_results(plan, "figure4", trials=3, noise=0.01))
+    outcome = outcome_of(plan, "C12", make_results(plan, "figure4", trials=5, noise=0.01))
     assert (outcome.verdict, len(outcome.findings)) == ("reproduced", 2 + 2)
 
 
@@ -333,14 +332,14 @@ def test_a_claim_knows_how_many_comparisons_the_paper_has(request, make_results,
 
 
 def test_the_whole_verdict_at_smoke_rests_on_the_stand_in(smoke_plan, make_results):
-    outcomes = outcomes_of(smoke_plan, make_results(smoke_plan, trials=3, noise=0.01))
+    outcomes = outcomes_of(smoke_plan, make_results(smoke_plan, trials=5, noise=0.01))
     assert {key.spec.dataset for o in outcomes.values() for key in o.queries} == {"digits_m"}
     assert {outcome.verdict for outcome in outcomes.values()} == {"reproduced"}
     assert len(outcomes["C1"].findings) == 2 * 17
 
 
 def test_a_claim_is_about_the_data_sets_of_the_scale(lite_plan, make_results):
-    frame = make_results(lite_plan, "table1", "table6", trials=3, noise=0.01)
+    frame = make_results(lite_plan, "table1", "table6", trials=5, noise=0.01)
     best = outcome_of(lite_plan, "C1", frame)
     assert (best.verdict, best.made, len(best.findings)) == ("reproduced", 6 * 17, 6 * 17)
     assert {query.spec.dataset for query in best.queries} == {
@@ -365,7 +364,7 @@ def test_nothing_stands_in_at_full(full_plan, make_results):
 )
 def test_a_comparison_has_the_printed_difference(full_plan, name, text, difference):
     (claim,) = (claim for claim in CLAIMS if claim.id == name)
-    (found,) = {c.published for c in claim.comparisons(full_plan.grid) if c.text == text}
+    (found,) = {c.published for c in claim.statements(full_plan.grid) if c.text == text}
     assert found == pytest.approx(difference)
 
 

@@ -15,10 +15,11 @@ import pytest
 from matplotlib.figure import Figure
 
 from metaug.config import Config, Grid, Scale
-from metaug.reporting.claims import Claim, Finding, Outcome
+from metaug.reporting.claims import Claim, Finding, Outcome, Statement, quantity
 from metaug.reporting.figures import Drawing
 from metaug.reporting.report import CURVE_HEIGHT, CURVE_WIDTH, Training, write_report
 from metaug.reporting.results import Query, Results
+from metaug.reporting.statistics import Comparison
 from metaug.reporting.tables import Cell, Column, Table, method_row
 from tests.paper import synthetic
 from tests.paper.synthetic import COMMIT, frame_of, plan_of, record_of
@@ -107,8 +108,9 @@ def report(trainings, tmp_path_factory) -> Path:
     figure = Figure(figsize=(3.25, 2))
     figure.subplots().plot([1, 2], [3, 4])
     drawing = Drawing(figure, pd.DataFrame({"x": [1, 2], "y": [3, 4]}), "A line.")
-    finding = Finding("metaug > cmc", (ours, theirs), 15.0, 14.0, 16.0, 0.01, 2, "holds")
-    claim = Claim("C2", "Table 1", "MetAug is better.", lambda grid, results: [])
+    statement = Statement("metaug > cmc", quantity(ours), quantity(theirs))
+    finding = Finding(statement, Comparison(15.0, 14.0, 16.0, 5, 3.0, 0.01, 0.99))
+    claim = Claim("C2", "Table 1", "MetAug is better.", lambda grid: [])
     path = tmp_path_factory.mktemp("report") / "report.html"
     write_report(
         path,

@@ -5,11 +5,7 @@ from html.parser import HTMLParser
 import pandas as pd
 import pytest
 
-from metaug.reporting.claims import (
-    Claim,
-    Finding,
-    Outcome,
-)
+from metaug.reporting.claims import VERDICTS, Claim, Finding, Outcome, Statement, quantity
 from metaug.reporting.results import Query
 from metaug.reporting.scorecard import (
     RULES,
@@ -18,6 +14,7 @@ from metaug.reporting.scorecard import (
     tally,
     write_scorecard,
 )
+from metaug.reporting.statistics import Comparison
 from tests.paper.synthetic import plan_of
 
 NAN = float("nan")
@@ -26,12 +23,26 @@ OURS = Query(GRID.spec("metaug", "cifar10"), "conv")
 OTHER = Query(GRID.spec("cmc", "cifar10", views=("l", "ab")), "conv")
 
 
+PS = {"holds": "p_holds", "reversed": "p_reversed", "ruled out": "p_ruled_out"}
+
+
 def finding(
-    verdict: str, effect: float = 1.25, p: float = 0.012, n: int = 3, size: float = 3.14
+    verdict: str,
+    effect: float = 1.25,
+    p: float = 0.012,
+    n: int = 5,
+    size: float = 3.14,
+    published: float = NAN,
 ) -> Finding:
-    half = 0.5 if n > 1 else NAN
-    low, high = effect - half, effect + half
-    return Finding("metaug > cmc <conv>", (OURS, OTHER), effect, low, high, p, n, verdict, size)
+    """A finding whose p-values give the verdict."""
+    statement = Statement("metaug > cmc <conv>", quantity(OURS, published), quantity(OTHER, 0.0))
+    if verdict == "not run":
+        return Finding(statement, Comparison())
+    p_values = {"p_holds": 0.9, "p_reversed": 0.9} | {PS.get(verdict, "p_holds"): p}
+    comparison = Comparison(effect, effect - 0.5, effect + 0.5, n, size, **p_values)
+    found = Finding(statement, comparison)
+    assert found.verdict == verdict
+    return found
 
 
 def outcome(
@@ -40,20 +51,33 @@ def outcome(
     *findings: Finding,
     paper: int | None = None,
     paper_numbers: int = 2,
+    **other,
 ) -> Outcome:
     """An outcome; the paper has as many comparisons of the two numbers, unless told otherwise."""
-    claim = Claim(
-        f"C{number}", f"Table {number}", f"Claim | number {number}.", lambda grid, results: []
-    )
+    claim = Claim(f"C{number}", f"Table {number}", f"Claim | number {number}.", lambda grid: [])
     in_paper = (paper or len(findings), paper_numbers)
-    return Outcome(claim, verdict, findings, findings[0], in_paper)
+    return Outcome(claim, verdict, findings, findings[0], in_paper, **other)
 
 
 OUTCOMES = [
-    outcome(1, "reproduced", finding("holds"), finding("holds", 2.0, 0.0004)),
-    outcome(2, "contradicted", finding("reversed", -0.75, 0.02, size=-2.72), finding("holds")),
+    outcome(
+        1,
+        "reproduced",
+        finding("holds", published=2.5),
+        finding("holds", 2.0, 0.0004),
+        p_holm=0.036,
+        satisfied_by_paper=True,
+    ),
+    outcome(
+        2,
+        "contradicted",
+        finding("reversed", -0.75, 0.02, size=-2.72),
+        finding("holds"),
+        satisfied_by_paper=False,
+    ),
     outcome(3, "inconclusive", finding("undecided", 0.1, 0.4)),
-    outcome(4, "not run", finding("not run", NAN, NAN, 0, NAN), finding("holds")),
+    outcome(4, "not run", finding("not run"), finding("holds")),
+    outcome(5, "ruled out", finding("ruled out", 0.1, 0.01, published=1.5)),
 ]
 
 
@@ -80,11 +104,13 @@ def text_of(page: str) -> str:
 def test_csv_has_one_row_for_each_claim(tmp_path):
     write_scorecard(OUTCOMES, "full", tmp_path / "scorecard")
     table = pd.read_csv(tmp_path / "scorecard.csv", index_col="id")
-    assert list(table.index) == ["C1", "C2", "C3", "C4"]
-    assert list(table["verdict"]) == ["reproduced", "contradicted", "inconclusive", "not run"]
+    assert list(table.index) == ["C1", "C2", "C3", "C4", "C5"]
+    assert list(table["verdict"]) == [o.verdict for o in OUTCOMES]
     row = table.loc["C1"]
-    numbers = ["effect", "ci95_low", "ci95_high", "effect_size", "p", "n"]
-    assert list(row[numbers]) == [1.25, 0.75, 1.75, 3.14, 0.012, 3]
+    numbers = ["effect", "ci95_low", "ci95_high", "published", "effect_size", "p", "n", "p_holm"]
+    assert list(row[numbers]) == [1.25, 0.75, 1.75, 2.5, 3.14, 0.012, 5, 0.036]
+    assert row["papers_own_means"] == "satisfy it"
+    assert (table.loc["C5", "ruled_out"], table.loc["C5", "published"]) == (1, 1.5)
     assert list(table.loc["C4", ["made", "possible", "paper"]]) == [1, 2, 2]
     assert math.isnan(table.loc["C4", "effect"])
     assert math.isnan(table.loc["C4", "effect_size"])
@@ -94,12 +120,21 @@ def test_csv_has_one_row_for_each_claim(tmp_path):
 def test_every_comparison_of_every_claim_has_a_row(tmp_path):
     write_scorecard(OUTCOMES, "lite", tmp_path / "scorecard")
     table = pd.read_csv(tmp_path / "scorecard_comparisons.csv", keep_default_na=False)
-    assert list(table["id"]) == ["C1", "C1", "C2", "C2", "C3", "C4", "C4"]
+    assert list(table["id"]) == ["C1", "C1", "C2", "C2", "C3", "C4", "C4", "C5"]
     assert list(table["verdict"]) == [f.verdict for o in OUTCOMES for f in o.findings]
     assert set(table["comparison"]) == {"metaug > cmc <conv>"}
     assert set(table["scale"]) == {"lite"}
-    assert list(table["effect_size"]) == ["3.14", "3.14", "-2.72", "3.14", "3.14", "", "3.14"]
-    assert list(table.loc[1, ["effect", "p", "n"]]) == ["2.0", "0.0004", 3]
+    assert list(table["effect_size"]) == [
+        "3.14",
+        "3.14",
+        "-2.72",
+        "3.14",
+        "3.14",
+        "",
+        "3.14",
+        "3.14",
+    ]
+    assert list(table.loc[1, ["effect", "p", "n"]]) == ["2.0", "0.0004", 5]
 
 
 def test_a_reduced_check_is_not_taken_for_the_whole(tmp_path):
@@ -126,7 +161,7 @@ def test_readings_of_the_rules_are_stated(tmp_path):
     for rule in RULES:
         assert rule in markdown
         assert rule in page
-    readings = ("a tie is inconclusive", "outranks a missing", "two families", "never reversed")
+    readings = ("outranks a missing", "spent over these looks", "allows for 0.2 points")
     assert all(reading in page for reading in readings)
 
 
@@ -139,8 +174,8 @@ def test_all_formats_say_verdict_effect_its_size_and_p(tmp_path):
     write_scorecard(OUTCOMES, "full", tmp_path / "scorecard")
     markdown = (tmp_path / "scorecard.md").read_text()
     page = text_of((tmp_path / "scorecard.html").read_text())
-    numbers = ("+1.25", "−0.750", "+3.14", "−2.72")
-    for wanted in ("reproduced", "contradicted", "inconclusive", "not run", *numbers):
+    numbers = ("+1.25", "−0.750", "+2.50", "+1.50", "0.036", "do not satisfy it")
+    for wanted in (*VERDICTS, *numbers):
         assert wanted in markdown
         assert wanted in page
     assert "0.012" in page
@@ -164,13 +199,13 @@ def test_special_characters_cannot_break_the_page_or_the_table(tmp_path):
     rows = [
         r for r in (tmp_path / "scorecard.md").read_text().splitlines() if re.match(r"\| C\d", r)
     ]
-    assert len(rows) == 4
+    assert len(rows) == 5
     unescaped = [row.replace("\\|", "").count("|") for row in rows]
-    assert unescaped == [11] * 4  # ten columns
+    assert unescaped == [13] * 5  # twelve columns
 
 
 def test_a_missing_comparison_is_called_missing():
-    page = text_of(html_scorecard(OUTCOMES[3:], "full"))
+    page = text_of(html_scorecard(OUTCOMES[3:4], "full"))
     assert "Missing: metaug > cmc <conv>" in page
     assert "1 of 2 made" in page
 
@@ -210,5 +245,12 @@ def test_equal_outcomes_give_equal_bytes(tmp_path):
         assert a == b
 
 
+def test_what_chance_alone_would_give_is_said(tmp_path):
+    write_scorecard(OUTCOMES, "full", tmp_path / "scorecard")
+    wanted = "chance alone would reproduce at most 0.20 of the 4 that could be decided"
+    assert wanted in (tmp_path / "scorecard.md").read_text()
+    assert wanted in text_of((tmp_path / "scorecard.html").read_text())
+
+
 def test_tally_counts_verdicts():
-    assert tally(OUTCOMES) == "1 reproduced, 1 contradicted, 1 inconclusive, 1 not run"
+    assert tally(OUTCOMES) == "1 reproduced, 1 contradicted, 1 ruled out, 1 inconclusive, 1 not run"
