@@ -17,7 +17,15 @@ RESULTS = f"results/{SCALE}"
 FIGURES = f"figures/{SCALE}"
 SCORECARD = [
     f"{RESULTS}/scorecard{ending}"
-    for ending in (".csv", "_comparisons.csv", ".md", ".html")
+    for ending in (
+        ".csv",
+        "_comparisons.csv",
+        ".md",
+        "_forest.csv",
+        "_forest.pdf",
+        "_forest.png",
+        ".html",
+    )
 ]
 REPORT = f"{RESULTS}/report.html"
 

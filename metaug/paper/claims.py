@@ -17,7 +17,6 @@ from functools import lru_cache
 from typing import Any
 
 from metaug.config import Grid
-from metaug.errors import UserError
 from metaug.paper import (
     figure2,
     figure3,
@@ -36,6 +35,7 @@ from metaug.paper.floors import FLOOR
 from metaug.paper.published import printed
 from metaug.reporting.claims import (
     Claim,
+    Missing,
     Outcome,
     Part,
     Quantity,
@@ -115,6 +115,10 @@ def _cells_of(artefact: Any, grid: Grid) -> dict[Place, Query]:
     return cells
 
 
+class NotInScale(LookupError):
+    """The scale leaves out a place on which a claim rests: its data set, or a value of its grid."""
+
+
 class Places(Mapping[Place, Quantity]):
     """The places of an artefact by name, each with its query and the paper's number."""
 
@@ -126,10 +130,7 @@ class Places(Mapping[Place, Quantity]):
     def __getitem__(self, place: Place) -> Quantity:
         if place not in self.cells:
             words = ", ".join(map(str, place))
-            raise UserError(
-                f"a claim rests on {self.artefact} at {words}, which scale {self.scale!r} leaves "
-                f"out; see grid in config/scales/{self.scale}.yaml"
-            )
+            raise NotInScale(f"{self.artefact} at {words} is not part of scale {self.scale}")
         query = self.cells[place]
         return quantity(query, self._published(place, query))
 
@@ -154,7 +155,13 @@ def claim(name: str, where: str, statement: str) -> Callable[[Parts], Parts]:
     """Register a claim; its function gives what must hold."""
 
     def register(parts: Parts) -> Parts:
-        CLAIMS.append(Claim(name, where, statement, parts))
+        def parts_or_missing(grid: Grid) -> list[Part]:
+            try:
+                return parts(grid)
+            except NotInScale as missing:
+                return [all_hold([Missing(str(missing))])]
+
+        CLAIMS.append(Claim(name, where, statement, parts_or_missing))
         return parts
 
     return register
@@ -481,7 +488,9 @@ def _sweep(grid: Grid, key: str) -> dict[float, Quantity]:
 
 
 def _columns(places: Places) -> list[str]:
-    """The columns of a table, in their order."""
+    """The columns of a table, in their order; at least one."""
+    if not places:
+        raise NotInScale(f"no data set of {places.artefact} is part of scale {places.scale}")
     return list(dict.fromkeys(column for _, column in places))
 
 

@@ -133,7 +133,20 @@ class RangeStatement:
         return range_above(ours, self.bound)
 
 
-AnyStatement = Statement | RangeStatement
+@dataclass(frozen=True)
+class Missing:
+    """What a claim would compare, and the scale does not have: it stays "not run"."""
+
+    text: str
+    queries: tuple[Query, ...] = ()
+    published: float = NAN
+
+    def compare(self, results: Results) -> Comparison:
+        """Nothing."""
+        return Comparison()
+
+
+AnyStatement = Statement | RangeStatement | Missing
 
 
 @dataclass(frozen=True)

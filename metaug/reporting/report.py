@@ -1,15 +1,10 @@
 """The report: one self-contained HTML page, from the verdicts down to every trial."""
 
-import io
 import json
-from base64 import b64encode
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-
-import matplotlib.pyplot as plt
-from matplotlib.figure import Figure
 
 from metaug.files import atomic_write_text
 from metaug.reporting.claims import Outcome
@@ -18,15 +13,12 @@ from metaug.reporting.html import HTML
 from metaug.reporting.names import SCALE_NOTES, dataset_name, method_name
 from metaug.reporting.results import Query
 from metaug.reporting.scorecard import html_scorecard
-from metaug.reporting.style import plot_style
+from metaug.reporting.style import shown_width, svg_uri
 from metaug.reporting.tables import Table, html_table
 from metaug.spec import TrialSpec
 
 CURVE_POINTS = 60
 """A learning curve is drawn from at most so many of its epochs."""
-
-PIXELS_PER_INCH = 130
-"""Figures are shown a third larger than they are printed."""
 
 CURVE_WIDTH, CURVE_HEIGHT = 120, 28  # pixels
 
@@ -117,8 +109,8 @@ def write_report(
         return {
             "name": name,
             "title": _title(name),
-            "svg": _data_uri(artefact.figure),
-            "width": round(artefact.figure.get_figwidth() * PIXELS_PER_INCH),
+            "svg": svg_uri(artefact.figure),
+            "width": shown_width(artefact.figure),
             "caption": artefact.caption,
             "data": artefact.data.to_csv(index=False, lineterminator="\n"),
             "trainings": [by_hash[h] for h in specs_of.get(name, ()) if h in by_hash],
@@ -183,14 +175,6 @@ def commit_text(commit: str | None, dirty: bool | None) -> str:
     if commit is None:
         return "no commit known"
     return commit[:12] + (" + local changes" if dirty else "")
-
-
-def _data_uri(figure: Figure) -> str:
-    """A figure as SVG in a data URI: an image of its own, whose names cannot clash with others."""
-    buffer = io.BytesIO()
-    with plot_style(), plt.rc_context({"svg.hashsalt": "metaug"}):
-        figure.savefig(buffer, format="svg", metadata={"Date": None})
-    return "data:image/svg+xml;base64," + b64encode(buffer.getvalue()).decode()
 
 
 def _polyline(values: Sequence[float], together: Sequence[Sequence[float]]) -> str:

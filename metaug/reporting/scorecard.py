@@ -7,8 +7,11 @@ import pandas as pd
 
 from metaug.files import atomic_path, atomic_write_text
 from metaug.reporting.claims import VERDICTS, Finding, Outcome, by_chance
+from metaug.reporting.figures import write_drawing
+from metaug.reporting.forest import forest_plot
 from metaug.reporting.html import HTML, MARKDOWN
 from metaug.reporting.results import Query
+from metaug.reporting.style import shown_width, svg_uri
 
 SYMBOLS = {
     "reproduced": "✓",
@@ -60,7 +63,9 @@ OWN_MEANS = {True: "satisfy it", False: "do not satisfy it", None: "not all prin
 
 
 def write_scorecard(outcomes: Sequence[Outcome], scale: str, stem: Path | str) -> None:
-    """Write `stem`.csv, `stem`_comparisons.csv, `stem`.md and .html, each atomically."""
+    """Write `stem`.csv, `stem`_comparisons.csv, `stem`.md and .html, and the forest plot as
+    `stem`_forest.pdf, .png and .csv, each atomically."""
+    write_drawing(forest_plot(outcomes, scale), f"{stem}_forest")
     for ending, frame in (("", as_frame), ("_comparisons", comparisons_as_frame)):
         with atomic_path(f"{stem}{ending}.csv") as temporary:
             frame(outcomes, scale).to_csv(temporary, index=False, lineterminator="\n")
@@ -144,8 +149,16 @@ def html_scorecard(
     outcomes: Sequence[Outcome], scale: str, link: Callable[[Query], str] | None = None
 ) -> str:
     """The scorecard as a fragment; `link` gives the address of a number's trials, "" for none."""
-    template = HTML.get_template("scorecard.html.jinja")
-    return template.render(_content(outcomes, scale), link=link or (lambda query: ""))
+    forest = forest_plot(outcomes, scale)
+    return HTML.get_template("scorecard.html.jinja").render(
+        _content(outcomes, scale),
+        link=link or (lambda query: ""),
+        forest={
+            "svg": svg_uri(forest.figure),
+            "width": shown_width(forest.figure),
+            "caption": forest.caption,
+        },
+    )
 
 
 def tally(outcomes: Sequence[Outcome]) -> str:

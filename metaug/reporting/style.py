@@ -4,6 +4,8 @@ Colours are those of Okabe and Ito (colour universal design), which people with 
 vision can tell apart. Methods differ in marker and line too, so nothing is lost in grey.
 """
 
+import io
+from base64 import b64encode
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -119,3 +121,20 @@ def save_figure(fig: Figure, stem: Path | str, data: pd.DataFrame) -> None:
             fig.savefig(temporary, format="png", dpi=200)
     with atomic_path(f"{stem}.csv") as temporary:
         data.to_csv(temporary, index=False, lineterminator="\n")
+
+
+PIXELS_PER_INCH = 130
+"""On pages, figures are shown a third larger than they are printed."""
+
+
+def shown_width(figure: Figure) -> int:
+    """The width of a figure on a page, in pixels."""
+    return round(figure.get_figwidth() * PIXELS_PER_INCH)
+
+
+def svg_uri(figure: Figure) -> str:
+    """A figure as SVG in a data URI: an image of its own, whose names cannot clash with others."""
+    buffer = io.BytesIO()
+    with plot_style(), plt.rc_context({"svg.hashsalt": "metaug"}):
+        figure.savefig(buffer, format="svg", metadata={"Date": None})
+    return "data:image/svg+xml;base64," + b64encode(buffer.getvalue()).decode()

@@ -4,11 +4,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from metaug.errors import UserError
 from metaug.paper.claims import CLAIMS, whole
 from metaug.plan import Plan
 from metaug.reporting.aggregate import COLUMNS
-from metaug.reporting.claims import decide_claim, satisfied_by_paper
+from metaug.reporting.claims import Missing, decide_claim, satisfied_by_paper
 from metaug.reporting.results import Results
 from tests.paper.conftest import SCALES
 
@@ -306,13 +305,23 @@ def test_a_scale_without_others_has_no_lead_to_compare(smoke_plan, make_results)
     assert (outcome.verdict, len(outcome.findings)) == ("reproduced", 2 + 2)
 
 
-def test_a_place_that_a_claim_needs_and_the_scale_leaves_out_is_an_error(smoke_plan):
+def test_what_a_scale_leaves_out_is_named_and_not_run(smoke_plan):
     scale = smoke_plan.scale.model_copy(
         update={"grid": smoke_plan.scale.grid | {"table4.sets": [1, 5]}}
     )
     plan = Plan(smoke_plan.config, scale, SCALES)
-    with pytest.raises(UserError, match="a claim rests on table4 at set8, looc, which"):
-        plan.decide(Results(pd.DataFrame(columns=COLUMNS)))
+    outcome = outcome_of(plan, "C7", pd.DataFrame(columns=COLUMNS))
+    assert outcome.verdict == "not run"
+    assert outcome.deciding.text == "table4 at set8, looc is not part of scale smoke"
+
+
+@pytest.mark.parametrize("scale", ["smoke", "lite", "full"])
+@pytest.mark.parametrize("claim", CLAIMS, ids=IDS)
+def test_every_place_that_a_claim_names_exists(claim, scale, request):
+    plan = request.getfixturevalue(f"{scale}_plan")
+    statements = claim.statements(whole(plan.grid))
+    assert statements
+    assert not any(isinstance(statement, Missing) for statement in statements)
 
 
 @pytest.mark.parametrize("scale", ["smoke", "lite", "full"])

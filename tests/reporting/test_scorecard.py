@@ -94,7 +94,11 @@ class Texts(HTMLParser):
         self.texts.append(data)
 
     def handle_starttag(self, tag: str, attributes: list) -> None:
-        self.links += [value for key, value in attributes if key in ("href", "src") and value]
+        self.links += [
+            value
+            for key, value in attributes
+            if key in ("href", "src") and value and not value.startswith("data:")
+        ]
 
 
 def text_of(page: str) -> str:

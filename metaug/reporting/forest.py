@@ -1,0 +1,71 @@
+"""The forest plot: every claim with our difference, its interval and the paper's."""
+
+from collections.abc import Sequence
+
+import pandas as pd
+
+from metaug.reporting.claims import Outcome
+from metaug.reporting.figures import Drawing, canvas
+from metaug.reporting.style import BLUE, GREEN, GREY, ORANGE, TEXT_WIDTH, VERMILLION
+
+COLORS = {
+    "reproduced": GREEN,
+    "contradicted": VERMILLION,
+    "ruled out": ORANGE,
+    "inconclusive": BLUE,
+    "not run": GREY,
+}
+CAPTION = (
+    "For every claim the comparison on which its verdict turns: our mean difference over paired "
+    "trials with its 95 % t-interval, and the difference that the paper prints (star), where it "
+    "prints one. Right of zero is for the claim. Differences are points of accuracy; in C10, of "
+    "mean similarity."
+)
+
+
+def forest_plot(outcomes: Sequence[Outcome], scale: str) -> Drawing:
+    """One row for each claim, coloured by its verdict; claims that have not been run are named.
+
+    Args:
+        outcomes: the decided claims, in the order from top to bottom.
+        scale: smoke, lite or full.
+    """
+    height = 0.9 + 0.27 * max(1, len(outcomes))
+    with canvas("The paper's claims", scale, height=height, width=TEXT_WIDTH) as (figure, (axes,)):
+        axes.axvline(0, color="black", linewidth=0.8)
+        for row, outcome in enumerate(outcomes):
+            color, found = COLORS[outcome.verdict], outcome.deciding.comparison
+            if found.n:
+                spread = [[found.effect - found.low], [found.high - found.effect]]
+                axes.errorbar(found.effect, row, xerr=spread, fmt="o", color=color, capsize=2)
+            axes.plot(
+                outcome.deciding.statement.published,
+                row,
+                "*",
+                color="black",
+                markersize=7,
+                zorder=5,
+            )
+            axes.annotate(
+                outcome.verdict,
+                (1.01, row),
+                xycoords=("axes fraction", "data"),
+                va="center",
+                color=color,
+            )
+        axes.set_yticks(range(len(outcomes)), [f"{o.claim.id}  {o.claim.where}" for o in outcomes])
+        axes.set_ylim(len(outcomes) - 0.5, -0.5)
+        axes.set_xlabel("difference of the deciding comparison")
+    data = pd.DataFrame(
+        {
+            "claim": [o.claim.id for o in outcomes],
+            "verdict": [o.verdict for o in outcomes],
+            "comparison": [o.deciding.text for o in outcomes],
+            "difference": [o.deciding.comparison.effect for o in outcomes],
+            "ci95_low": [o.deciding.comparison.low for o in outcomes],
+            "ci95_high": [o.deciding.comparison.high for o in outcomes],
+            "published": [o.deciding.statement.published for o in outcomes],
+            "n": [o.deciding.comparison.n for o in outcomes],
+        }
+    )
+    return Drawing(figure, data, CAPTION)
