@@ -8,7 +8,6 @@ from torch.nn.utils.parametrizations import weight_norm
 
 from metaug.forward_mode import jvp
 
-
 KINDS = [
     "1d",
     "2d",

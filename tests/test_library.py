@@ -84,13 +84,3 @@ def test_the_library_works_with_its_core_dependencies_alone():
     assert {"pandas", "snakemake", "seaborn", "tensorboard", "matplotlib", "sklearn"} <= {*missing}
     assert not {"torch", "numpy", "pydantic"} & {*missing}
     run(f"import sys; sys.modules.update(dict.fromkeys({missing}))\nimport metaug{STEP}")
-
-
-def test_the_library_is_typed():
-    assert (ROOT / "metaug/py.typed").exists()
-
-
-def test_the_version_has_one_source():
-    assert re.fullmatch(r"\d+\.\d+\.\d+", metaug.__version__)
-    assert PROJECT["dynamic"] == ["version"]
-    assert "version:" not in re.sub("cff-version:", "", (ROOT / "CITATION.cff").read_text())
