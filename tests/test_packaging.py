@@ -49,6 +49,23 @@ def test_every_dependency_is_locked():
     assert needed - {"metaug-reproduction"} <= locked
 
 
+def test_conda_and_make_install_the_locked_versions():
+    environment = yaml.safe_load((ROOT / "environment.yml").read_text())
+    (pip,) = (entry["pip"] for entry in environment["dependencies"] if isinstance(entry, dict))
+    assert pip == ["-c requirements.lock", "-e .[dev]"]
+    assert f"python={PROJECT['requires-python'].removeprefix('>=')}" in environment["dependencies"]
+    for target, extra in (("table1", "suite"), ("lint", "dev")):
+        commands = subprocess.run(
+            ["make", "-n", target, "VENV=fresh", "TORCH_INDEX=ADDRESS"],
+            capture_output=True,
+            text=True,
+            cwd=ROOT,
+            check=True,
+        ).stdout
+        install = f"-c requirements.lock --extra-index-url ADDRESS -e '.[{extra}]'"
+        assert f"fresh/bin/python -m pip install --quiet {install}" in commands
+
+
 @pytest.mark.parametrize("command", ["plan", "config"])
 def test_the_command_line_asks_for_the_suite_where_it_is_missing(command):
     program = (
