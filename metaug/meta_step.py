@@ -20,6 +20,9 @@ from metaug.optimizers import apply_gradient, trained_by
 
 Logs = dict[str, Tensor]
 
+AUTOGRAD_MISSES = ("does not require grad", "not have been used in the graph")
+"""What autograd says of a tensor that nothing depends on, or that depends on no parameter."""
+
 
 class MultiviewNetwork(nn.Module):
     """Encoder and head on several views: unit-norm embeddings, one (N, D) for each view.
@@ -219,6 +222,8 @@ class MetaStep:
         try:
             yield
         except RuntimeError as error:
+            if not any(known in str(error) for known in AUTOGRAD_MISSES):
+                raise
             embeddings, parameters = self.network(views), self.parameters()
             for view, z in enumerate(embeddings):
                 if not z.requires_grad:
@@ -240,6 +245,8 @@ class MetaStep:
         """Draw what features are compared with, and give the objective on them."""
         if len(features) < 2:
             raise ValueError("MetAug contrasts views: give two or more")
+        if self.bank is None and len(features[0]) < 2:
+            raise ValueError("one image has no negatives in its batch: give more images, or a bank")
         if (index is None) is not (self.bank is None):
             raise ValueError(
                 "a memory bank needs the index of the images"

@@ -363,6 +363,10 @@ def test_views_that_do_not_fit_are_refused():
         step.step(views[:1])
     with pytest.raises(ValueError, match="3 views, but a list of 2 modules"):
         step.step([*views, views[0]])
+    with pytest.raises(ValueError, match="one image has no negatives"):
+        step.step([view[:1] for view in views])
+    with pytest.raises(RuntimeError, match="cannot be multiplied"):
+        step.step([view[:, :5] for view in views])  # the encoder's own error, as it is
     with pytest.raises(ValueError, match="there is none"):
         step.step(views, torch.arange(9))
     bank = MemoryBank(("one", "two", "three"), 20, 8, 0.5).double()
