@@ -118,5 +118,6 @@ def _load_forward_mode() -> None:
     """Make the first dual tensor of the process, without the warning that torch gives itself: on
     first use it compiles its decompositions by `torch.jit.script`, which it has deprecated."""
     with warnings.catch_warnings(), forward_ad.dual_level():
-        warnings.filterwarnings("ignore", "`torch.jit.script` is deprecated", FutureWarning)
+        # a FutureWarning, in PyTorch 2.13 a DeprecationWarning
+        warnings.filterwarnings("ignore", "`torch.jit.script` is deprecated")
         forward_ad.make_dual(torch.zeros(()), torch.zeros(()))
