@@ -2,30 +2,50 @@
 
 PYTHON ?= python3
 VENV := .venv
-READY := $(VENV)/.ready
+SUITE := $(VENV)/.suite
+DEV := $(VENV)/.dev
 CORES ?= all
+# Where pip looks for PyTorch besides its usual index: that of the CPU builds makes .venv 4 GB less.
+TORCH_INDEX ?=
+PIP := $(VENV)/bin/python -m pip install --quiet -c requirements.lock \
+	$(if $(TORCH_INDEX),--extra-index-url $(TORCH_INDEX))
 
-.PHONY: table1 test lint bench
+.PHONY: table1 test lint bench lock
 
-table1: $(READY)
+table1: $(SUITE)
 	$(VENV)/bin/snakemake --cores $(CORES) table1
 
 test: lint
 	$(VENV)/bin/python -m pytest -n 2 -q
 
-lint: $(READY)
+lint: $(DEV)
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/ruff format --check .
 	$(VENV)/bin/mypy
+	$(VENV)/bin/codespell
 	$(VENV)/bin/snakefmt --check Snakefile workflow
 	$(VENV)/bin/snakemake --lint
 
-bench: $(READY)
+bench: $(DEV)
 	$(VENV)/bin/python -m benchmarks
 
-$(READY): pyproject.toml requirements.lock
+# Add to both locks what pyproject.toml newly asks for. To renew all versions, remove
+# requirements-hashed.txt before.
+lock: $(DEV)
+	$(VENV)/bin/python -m pip install --quiet uv
+	$(VENV)/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
+		--no-header --no-annotate --extra dev -o requirements-hashed.txt pyproject.toml
+	{ sed '/^[^#]/,$$d' requirements.lock; \
+		sed -n 's/ *\\$$//; /^[^ ]/p' requirements-hashed.txt; } > $(VENV)/requirements.lock
+	mv $(VENV)/requirements.lock requirements.lock
+
+$(SUITE): pyproject.toml requirements.lock
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 		{ echo "error: $(PYTHON) is older than Python 3.11; try make PYTHON=python3.12" >&2; exit 2; }
 	$(PYTHON) -m venv $(VENV)
-	$(VENV)/bin/python -m pip install --quiet -c requirements.lock -e '.[dev]'
+	$(PIP) -e '.[suite]'
+	touch $@
+
+$(DEV): $(SUITE)
+	$(PIP) -e '.[dev]'
 	touch $@

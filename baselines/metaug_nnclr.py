@@ -11,6 +11,7 @@ from torch.nn import functional as F
 
 from baselines.nnclr import NNCLR, NetworkHyper
 from metaug.algorithm.generators import mag_movement, mag_optimizer
+from metaug.algorithm.pairs import off_diagonal
 from metaug.ema import ema_update, momentum_copy
 from metaug.losses import margin_regularization, margins, oucl_loss, similarity
 from metaug.meta import frozen_running_statistics, inner_gradient, meta_gradient
@@ -36,10 +37,8 @@ def pair_similarities(neighbours: Pair, predictions: Pair) -> Pair:
     positives, negatives = [], []
     for anchor, other in zip(neighbours, reversed(predictions), strict=True):
         pairs = similarity(anchor @ other.T)
-        count = len(pairs)
         positives.append(pairs.diagonal())
-        off_diagonal = pairs.flatten()[1:].view(count - 1, count + 1)[:, :-1]
-        negatives.append(off_diagonal.reshape(count, count - 1))
+        negatives.append(off_diagonal(pairs))
     return torch.stack(positives, 1), torch.cat(negatives, 1)
 
 

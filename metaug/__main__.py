@@ -13,7 +13,11 @@ import sys
 from pathlib import Path
 from typing import Any
 
-import yaml
+try:
+    import yaml
+except ModuleNotFoundError:
+    print("error: the suite is missing: pip install 'metaug-reproduction[suite]'", file=sys.stderr)
+    sys.exit(2)
 
 from metaug.config import Config, default_config
 from metaug.data.arrays import MANIFEST, verify

@@ -21,6 +21,11 @@ MarginSize = Literal["large", "medium", "small"]
 def similarity(cosine: Tensor) -> Tensor:
     """Map cosines in [-1, 1] to similarities (1 + cos) / 2 in [0, 1], elementwise.
 
+    Example:
+        >>> import torch, metaug
+        >>> metaug.similarity(torch.tensor([-1.0, 0.0, 1.0]))
+        tensor([0.0000, 0.5000, 1.0000])
+
     This is the released code's map (choice: the paper only says that d lies in [0, 1] "by
     normalising", section 3.1).
     """
@@ -74,6 +79,14 @@ def weighted_oucl_form(
     return Form(positive, negative)
 
 
+def on_cosines(form: Form) -> Form:
+    """The same form, its exponents as functions of cosines in [-1, 1]."""
+    return Form(
+        lambda cosine: form.positive(similarity(cosine)),
+        lambda cosine: form.negative(similarity(cosine)),
+    )
+
+
 def pooled_loss(positive_mass: Tensor, negative_mass: Tensor, *, divisor: float) -> Tensor:
     """The unified loss of pairs that are pooled, from what each side sums up to.
 
@@ -122,6 +135,15 @@ def unified_loss(positives: Tensor, negatives: Tensor, *, beta: float, margin: f
 
 def oucl_loss(positives: Tensor, negatives: Tensor, *, beta: float, gamma: float) -> Tensor:
     """Optimisation-driven unified contrastive loss (OUCL), Eq. 10 of the paper.
+
+    On similarities; `metaug.oucl` takes embeddings.
+
+    Example:
+        >>> import torch, metaug
+        >>> positives, negatives = torch.full((8, 2), 0.9), torch.full((8, 100), 0.4)
+        >>> loss = metaug.oucl_loss(positives, negatives, beta=16.0, gamma=0.4)
+        >>> f"{loss:.3f}"
+        '0.184'
 
     Args:
         positives: similarities of positive pairs, (..., K+), in [0, 1].
@@ -175,6 +197,12 @@ def margins(positives: Tensor, negatives: Tensor, size: MarginSize) -> tuple[Ten
 
     Reduces over the last axis; flatten first for margins of the whole mini-batch.
 
+    Example:
+        >>> import torch, metaug
+        >>> positives, negatives = torch.tensor([0.9, 0.6]), torch.tensor([0.1, 0.4])
+        >>> metaug.margins(positives, negatives, "large")
+        (tensor(0.4000), tensor(0.6000))
+
     Args:
         positives: (..., K+).
         negatives: (..., K-).
@@ -209,6 +237,12 @@ def margin_regularization(
     The two parts are means, as in the released code (choice: the
     paper's normalisation is not legible in our copy), which
     multiplies the first by `positive_weight` = 1e-4.
+
+    Example:
+        >>> import torch, metaug
+        >>> positives, negatives = torch.tensor([0.9, 0.3]), torch.tensor([0.1, 0.8])
+        >>> metaug.margin_regularization(positives, negatives, 0.4, 0.6)
+        tensor(0.5000)
 
     Args:
         augmented_positives: similarities of positive pairs with an augmented feature, any shape.

@@ -29,6 +29,21 @@ class MemoryBank(nn.Module):
     gradient. One draw of negatives serves the whole batch, so that the scores are one matrix
     product for each pair of views (choice: the release draws anew for each image, at the cost of
     gathering N K rows; every image sees the same distribution either way).
+
+    Example:
+        >>> import torch, metaug
+        >>> bank = metaug.MemoryBank(("left", "right"), rows=1000, dim=16, momentum=0.5)
+        >>> index = torch.tensor([3, 141, 592])  # which images these are
+        >>> features = torch.nn.functional.normalize(torch.randn(3, 16))
+        >>> bank.update("left", index, features)
+        >>> bank.read("left", index).shape
+        torch.Size([3, 16])
+
+    Args:
+        views: a name for each view.
+        rows: number of training images.
+        dim: width of their features.
+        momentum: share of a row that an update keeps, in [0, 1].
     """
 
     def __init__(self, views: tuple[str, ...], rows: int, dim: int, momentum: float) -> None:
@@ -48,10 +63,16 @@ class MemoryBank(nn.Module):
             source = generator(seed, view)
             rows.copy_(torch.empty(rows.shape).uniform_(-bound, bound, generator=source))
 
-    def draw(self, count: int, source: torch.Generator) -> Tensor:
+    @property
+    def views(self) -> tuple[str, ...]:
+        """The names of the views, in their order."""
+        return tuple(name for name, _ in self.named_buffers())
+
+    def draw(self, count: int, source: torch.Generator | None) -> Tensor:
         """Draw `count` row numbers uniformly with replacement, (count,) int64.
 
-        An image's own row and duplicates are possible, as in the release.
+        An image's own row and duplicates are possible, as in the release. Without a `source` they
+        come from torch's global random state.
         """
         index = torch.randint(self.rows, (count,), generator=source)
         return index.to(self.device)

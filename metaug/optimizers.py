@@ -52,9 +52,24 @@ def _marked(optimizer: optim.Optimizer, rate: float, scheduled: bool) -> optim.O
     return optimizer
 
 
-def apply_gradient(optimizer: optim.Optimizer, gradient: Sequence[Tensor]) -> None:
-    """One step with a gradient for each of the optimiser's parameters, in their order."""
-    parameters = [p for group in optimizer.param_groups for p in group["params"]]
+def trained_by(optimizer: optim.Optimizer) -> list[nn.Parameter]:
+    """The parameters of an optimiser, in its order."""
+    return [p for group in optimizer.param_groups for p in group["params"]]
+
+
+def apply_gradient(
+    optimizer: optim.Optimizer,
+    gradient: Sequence[Tensor],
+    parameters: Iterable[nn.Parameter] | None = None,
+) -> None:
+    """One step of an optimiser.
+
+    Args:
+        optimizer: whose step it is.
+        gradient: a tensor for each of the parameters, in their order.
+        parameters: some of the optimiser's; None: all, in its order. The others stay as they are.
+    """
+    parameters = trained_by(optimizer) if parameters is None else parameters
     for parameter, value in zip(parameters, gradient, strict=True):
         parameter.grad = value
     optimizer.step()

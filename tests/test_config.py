@@ -1,8 +1,6 @@
 """The configuration: generated files have not drifted, and mistakes are named in one line."""
 
 import json
-import re
-import tomllib
 from pathlib import Path
 from typing import Any
 
@@ -45,24 +43,6 @@ def test_config_file_holds_the_defaults() -> None:
 @pytest.mark.parametrize("name", ["smoke", "lite", "full"])
 def test_scale_file_is_valid_and_named_like_its_file(name: str) -> None:
     assert load_config({"scale": name}, SCALES)[1].name == name
-
-
-def test_lock_pins_every_dependency() -> None:
-    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-    wanted = project["dependencies"] + project["optional-dependencies"]["dev"]
-    names = {re.split(r"[<>=\[]", requirement)[0].strip().lower() for requirement in wanted}
-    lines = (ROOT / "requirements.lock").read_text().splitlines()
-    pinned = {line.split("==")[0].lower() for line in lines if "==" in line}
-    assert names <= pinned
-
-
-def test_conda_environment_and_make_install_from_the_lock() -> None:
-    environment = yaml.safe_load((ROOT / "environment.yml").read_text())
-    (pip,) = (entry["pip"] for entry in environment["dependencies"] if isinstance(entry, dict))
-    assert pip == ["-c requirements.lock", "-e .[dev]"]
-    assert "-c requirements.lock -e '.[dev]'" in (ROOT / "Makefile").read_text()
-    python = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["requires-python"]
-    assert f"python={python.removeprefix('>=')}" in environment["dependencies"]
 
 
 @pytest.mark.parametrize(

@@ -4,28 +4,45 @@ import pytest
 import torch
 from torch import nn
 from torch.func import functional_call
+from torch.nn.utils.parametrizations import weight_norm
 
 from metaug.forward_mode import jvp
 
+KINDS = [
+    "1d",
+    "2d",
+    "channels_last",
+    "input_without_tangent",
+    "without_affine",
+    "frozen_affine",
+    "no_forward_mode",
+]
 
-@pytest.fixture(params=["1d", "2d", "channels_last", "input_without_tangent"])
+
+@pytest.fixture(params=KINDS)
 def network(request):
     """Layers with batch norm in train mode without running statistics, their input, and random
     weights, float64."""
     with torch.random.fork_rng():
         torch.manual_seed(0)
-        if request.param == "1d":
+        if request.param in ("1d", "no_forward_mode"):
             layers, x = [nn.Linear(5, 6), nn.BatchNorm1d(6), nn.Linear(6, 3)], torch.randn(9, 5)
+            if request.param == "no_forward_mode":
+                layers[0] = weight_norm(layers[0])
         else:
             layers = [nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.ReLU(), nn.Conv2d(4, 2, 3)]
             x = torch.randn(4, 3, 8, 8)
         if request.param == "input_without_tangent":
             layers.pop(0)
             x = torch.randn(4, 4, 8, 8)
+        if request.param == "without_affine":
+            layers[1] = nn.BatchNorm2d(4, affine=False)
         module = nn.Sequential(*layers).double()
         for p in module.parameters():
             nn.init.normal_(p)
         x = x.double()
+    if request.param == "frozen_affine":
+        module[1].requires_grad_(False)
     for layer in module:
         if isinstance(layer, nn.modules.batchnorm._BatchNorm):
             layer.track_running_stats = False
@@ -39,7 +56,7 @@ def network(request):
 
 def test_the_product_is_the_slope_along_the_direction(network):
     module, x = network
-    parameters = dict(module.named_parameters())
+    parameters = {n: p for n, p in module.named_parameters() if p.requires_grad}
     generator = torch.Generator().manual_seed(1)
     direction = [
         torch.randn(p.shape, generator=generator, dtype=p.dtype) for p in parameters.values()

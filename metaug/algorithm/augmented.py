@@ -1,21 +1,63 @@
-"""What the objective has of augmented features, in every reading of paper and release: the loss
-L_aug and the margin regularisation R_sigma, as pure functions of scores."""
+"""MetAug's objective in every reading of paper and release: L_ori, the loss L_aug with augmented
+features and the margin regularisation R_sigma, as pure functions of features and rows."""
 
 from collections.abc import Callable, Mapping
+from itertools import permutations
 
 import torch
 from torch import Tensor
 
 from metaug.algorithm.hyper import MetAugHyper
-from metaug.algorithm.pairs import Pair, PairScores, augmented
+from metaug.algorithm.pairs import Pair, PairScores, Rows, augmented
 from metaug.losses import margin_regularization, margins, similarity
+
+Calls = Mapping[str, Rows]
+"""The rows of each call of the loss in one evaluation: `original`, each view (replaced by its
+augmented feature), and `all` views replaced."""
+PairLoss = Callable[[PairScores, list[Pair]], Tensor]
+"""The loss over given pairs of a call."""
+
+
+def metaug_losses(
+    features: Mapping[str, Tensor],
+    augmented_features: Mapping[str, Tensor],
+    calls: Calls,
+    hyper: MetAugHyper,
+    pair_loss: PairLoss,
+    *,
+    regularised: bool,
+) -> dict[str, Tensor]:
+    """The weighted parts of the objective (Eq. 11), scalars; parts of weight 0 are left out.
+
+    Args:
+        features: unit-norm features (N, D) by view.
+        augmented_features: the MAGs' outputs, of the same shapes.
+        calls: what they are compared with.
+        hyper: weights `delta` and `alpha`, and every reading of their terms.
+        pair_loss: the loss over given pairs of a call.
+        regularised: include the margin regularisation.
+
+    Returns:
+        `original`: L_ori; `augmented`: delta L_aug; `margin`: alpha R_sigma.
+    """
+    anchors = {**features, **{augmented(view): z for view, z in augmented_features.items()}}
+    directions: list[Pair] = list(permutations(features, 2))
+    of_rows = {id(rows): PairScores(anchors, rows) for rows in calls.values()}
+    scores = {call: of_rows[id(rows)] for call, rows in calls.items()}
+    terms = {"original": pair_loss(scores["original"], directions)}
+    if hyper.delta > 0:
+        loss = augmented_loss(scores, directions, hyper, pair_loss)
+        terms["augmented"] = hyper.delta * loss
+    if regularised and hyper.alpha > 0:
+        terms["margin"] = hyper.alpha * regularization(scores, directions, hyper)
+    return terms
 
 
 def augmented_loss(
     scores: Mapping[str, PairScores],
     directions: list[Pair],
     hyper: MetAugHyper,
-    pair_loss: Callable[[PairScores, list[Pair]], Tensor],
+    pair_loss: PairLoss,
 ) -> Tensor:
     """L_aug: one loss over original and augmented pairs, or the release's sum of four; a scalar.
 

@@ -1,38 +1,30 @@
 """MetAug: only-OUCL, plus generators of augmented features (MAGs) that learn by look-ahead."""
 
 from collections.abc import Mapping
+from functools import partial
 from typing import ClassVar
 
 import torch
 from torch import Tensor, nn, optim
-from torch.func import functional_call
 
-from metaug.algorithm.augmented import augmented_loss, regularization
+from metaug.algorithm.augmented import Calls, metaug_losses
 from metaug.algorithm.discrepancies import RELEASE_RECIPE
 from metaug.algorithm.generators import gradient_share, mag_movement, mag_optimizer
 from metaug.algorithm.hyper import MetAugHyper
 from metaug.algorithm.oucl import Features, MetAugOUCL
-from metaug.algorithm.pairs import PairScores, Rows, augmented
+from metaug.algorithm.pairs import augmented
 from metaug.algorithm.readouts import similarity_summaries, with_augmented
+from metaug.bilevel import Bilevel, EncoderGradient, Loss
 from metaug.data.views import make_views
 from metaug.ema import ema_update, momentum_copy
 from metaug.errors import UserError
-from metaug.meta import (
-    InnerGradient,
-    MetaGradient,
-    frozen_running_statistics,
-    inner_gradient,
-    meta_gradient,
-)
+from metaug.meta import MetaGradient, frozen_running_statistics
 from metaug.method import Batch, DataShape
 from metaug.models.generator import MAG
 from metaug.optimizers import apply_gradient
 from metaug.spec import TrialSpec
 
 Logs = dict[str, Tensor | float]
-Calls = Mapping[str, Rows]
-"""The bank rows of each call of the loss in one evaluation: `original`, each view (replaced by its
-augmented feature), and `all` views replaced."""
 
 DIAGNOSTIC_PERIOD = 10
 """Steps between two measurements of the augmented loss's share of the encoders' gradient, and of
@@ -110,18 +102,14 @@ class MetAug(MetAugOUCL):
 
         Parts of weight 0 are left out.
         """
-        h = self.hyper
-        anchors = self.named(features)
-        anchors |= {augmented(view): z for view, z in self.augmented(features).items()}
-        of_rows = {id(rows): PairScores(anchors, rows) for rows in calls.values()}
-        scores = {call: of_rows[id(rows)] for call, rows in calls.items()}
-        terms = {"original": self.pair_loss(scores["original"], self.directions)}
-        if h.delta > 0:
-            loss = augmented_loss(scores, self.directions, h, self.pair_loss)
-            terms["augmented"] = h.delta * loss
-        if regularised and h.alpha > 0:
-            terms["margin"] = h.alpha * regularization(scores, self.directions, h)
-        return terms
+        return metaug_losses(
+            self.named(features),
+            self.augmented(features),
+            calls,
+            self.hyper,
+            self.pair_loss,
+            regularised=regularised,
+        )
 
     def objective(self, features: Features, calls: Calls, *, regularised: bool) -> Tensor:
         """L_ori + delta L_aug (Eq. 11), plus alpha R_sigma if `regularised`; changes nothing but
@@ -134,80 +122,72 @@ class MetAug(MetAugOUCL):
         order = self.hyper.update_order
         if order == "per_pass" and batch.pass_index == 1:
             return self._mag_step(views, batch)
-        logs, features, inner = self._encoder_gradient(views, batch)
+        logs, gradient = self._encoder_gradient(views, batch)
         mag_gradient = None
         if order == "simultaneous":
-            mag_gradient = self._mag_gradient(views, batch, inner)
-        apply_gradient(self.optimizers["encoder"], inner.parameters)
+            mag_gradient = self._mag_gradient(views, batch, gradient)
+        apply_gradient(self.optimizers["encoder"], gradient.inner.parameters)
         if mag_gradient is not None:
-            logs |= self._apply_to_mags(mag_gradient, features, batch)
+            logs |= self._apply_to_mags(*mag_gradient, batch)
         elif order == "alternating":
             logs |= self._mag_step(views, batch)
         if self.hyper.bank_updates == "once":
-            self.update_bank(features, batch)
+            self.update_bank(gradient.features, batch)
         return logs
+
+    def bilevel(self) -> Bilevel:
+        """Encoders and heads with their parameters, and the MAGs that they are trained with."""
+        h = self.hyper
+        rate = h.inner_learning_rate
+        moving = {"mags": h.mag_running_statistics, "network": h.encoder_running_statistics}
+        return Bilevel(
+            self,
+            self.encoder_parameters(),
+            self.mags,
+            self.optimizers["encoder"].param_groups[0]["lr"] if rate is None else rate,
+            h.order,
+            frozenset(name for name, moves in moving.items() if moves),
+        )
 
     def _encoder_gradient(
         self, views: Mapping[str, Tensor], batch: Batch
-    ) -> tuple[Logs, Features, InnerGradient]:
+    ) -> tuple[Logs, EncoderGradient]:
         """Gradient of the encoders' loss; a simultaneous update shares it with the look-ahead."""
         h = self.hyper
-        features = self(views)
-        detached = tuple(z.detach() for z in features)
-        calls = self.calls(detached, batch, "negatives")
-        with frozen_running_statistics(*([] if h.mag_running_statistics else [self.mags])):
-            loss, inner = inner_gradient(
-                features,
-                lambda z: self.objective(z, calls, regularised=h.margin_in_encoder_step),
-                list(self.encoder_parameters().values()),
-                create_graph=h.update_order == "simultaneous" and h.order == "exact",
-            )
-        logs: Logs = {"loss": loss}
+        calls: Calls = {}
+
+        def loss_of(features: Features) -> Loss:
+            nonlocal calls
+            calls = self.calls(features, batch, "negatives")
+            return partial(self.objective, calls=calls, regularised=h.margin_in_encoder_step)
+
+        shared = h.update_order == "simultaneous"
+        gradient = self.bilevel().encoder_gradient(views, loss_of, shared=shared)
+        logs: Logs = {"loss": gradient.loss}
         if batch.step % DIAGNOSTIC_PERIOD == 0:
-            leaves = tuple(z.clone().requires_grad_() for z in detached)
+            leaves = tuple(z.clone().requires_grad_() for z in gradient.features)
             with frozen_running_statistics(self.mags):
                 terms = self.objective_terms(leaves, calls, regularised=False)
             logs["augmented_gradient_share"] = gradient_share(terms, leaves)
-        return logs, detached, inner
+        return logs, gradient
 
     def _mag_step(self, views: Mapping[str, Tensor], batch: Batch) -> Logs:
         """Look-ahead from the current encoders and step of the MAGs."""
-        h = self.hyper
-        with frozen_running_statistics(*([] if h.encoder_running_statistics else [self.encoders])):
-            features = self(views)
-        detached = tuple(z.detach() for z in features)
-        calls = self.calls(detached, batch, "negatives, inner")
-        _, inner = inner_gradient(
-            features,
-            lambda z: self.objective(z, calls, regularised=h.margin_in_look_ahead),
-            list(self.encoder_parameters().values()),
-            create_graph=h.order == "exact",
-        )
-        return self._apply_to_mags(self._mag_gradient(views, batch, inner), detached, batch)
+        return self._apply_to_mags(*self._mag_gradient(views, batch), batch)
 
     def _mag_gradient(
-        self, views: Mapping[str, Tensor], batch: Batch, inner: InnerGradient
-    ) -> MetaGradient:
-        """Gradient of the MAGs; `inner` belongs to the current encoders."""
-        h = self.hyper
-        rate = h.inner_learning_rate
-        if rate is None:
-            rate = self.optimizers["encoder"].param_groups[0]["lr"]
+        self, views: Mapping[str, Tensor], batch: Batch, shared: EncoderGradient | None = None
+    ) -> tuple[MetaGradient, Features]:
+        """Gradient of the MAGs, and the features at the current weights. The look-ahead follows
+        `shared`, which belongs to these weights, or else a gradient of its own."""
 
-        def outer_loss(features: Features) -> Tensor:
-            calls = self.calls(tuple(z.detach() for z in features), batch, "negatives, outer")
-            return self.objective(features, calls, regularised=True)
+        def loss_of(purpose: str, regularised: bool, features: Features) -> Loss:
+            calls = self.calls(features, batch, purpose)
+            return partial(self.objective, calls=calls, regularised=regularised)
 
-        with frozen_running_statistics(self.encoders):
-            return meta_gradient(
-                lambda parameters: functional_call(self, dict(parameters), (views,)),
-                self.encoder_parameters(),
-                inner,
-                outer_loss,
-                list(self.mags.parameters()),
-                inner_learning_rate=rate,
-                order=h.order,
-            )
+        inner = partial(loss_of, "negatives, inner", self.hyper.margin_in_look_ahead)
+        outer = partial(loss_of, "negatives, outer", True)
+        return self.bilevel().mag_gradient(views, outer, look_ahead=shared or inner)
 
     def _apply_to_mags(self, gradient: MetaGradient, features: Features, batch: Batch) -> Logs:
         apply_gradient(self.optimizers["mag"], gradient.total)

@@ -10,16 +10,16 @@ from torch.nn import functional as F
 
 from metaug.algorithm.discrepancies import VIEWS
 from metaug.algorithm.hyper import UnifiedHyper
-from metaug.algorithm.pairs import Pair, PairScores, Rows
+from metaug.algorithm.pairs import Pair, PairScores, Rows, draw_rows
 from metaug.algorithm.readouts import similarity_summaries
 from metaug.data.views import make_views
 from metaug.errors import UserError
 from metaug.losses import (
     Form,
     contrastive_loss,
+    on_cosines,
     oucl_form,
     pooled_loss,
-    similarity,
     unified_form,
     weighted_oucl_form,
 )
@@ -94,14 +94,9 @@ class MetAugOUCL(Method):
 
     def draw(self, batch: Batch, purpose: str) -> Rows:
         """The bank rows that an evaluation of the loss reads."""
-        count, images = self.hyper.negatives, len(batch.index)
-        each = self.hyper.negatives_per == "image"
-        drawn = self.bank.draw(images * count if each else count, batch.draws(purpose))
-        views = self.spec.views
-        negatives = {view: self.bank.read(view, drawn) for view in views}
-        if each:
-            negatives = {view: rows.view(images, count, -1) for view, rows in negatives.items()}
-        return Rows({view: self.bank.read(view, batch.index) for view in views}, negatives)
+        h = self.hyper
+        each_image = h.negatives_per == "image"
+        return draw_rows(self.bank, batch.index, h.negatives, batch.draws(purpose), each_image)
 
     def update_bank(self, features: Features, batch: Batch) -> None:
         """Blend the batch's features into the memory bank."""
@@ -118,15 +113,10 @@ class MetAugOUCL(Method):
         """The form of the unified loss, its exponents as functions of cosines."""
         h = self.hyper
         if h.loss == "oucl":
-            form = oucl_form(beta=h.beta, gamma=h.gamma)
-        elif h.loss == "unified":
-            form = unified_form(beta=h.beta, margin=h.margin)
-        else:
-            form = weighted_oucl_form(beta=h.beta, gamma=h.gamma, decay=h.decay)
-        return Form(
-            lambda cosine: form.positive(similarity(cosine)),
-            lambda cosine: form.negative(similarity(cosine)),
-        )
+            return on_cosines(oucl_form(beta=h.beta, gamma=h.gamma))
+        if h.loss == "unified":
+            return on_cosines(unified_form(beta=h.beta, margin=h.margin))
+        return on_cosines(weighted_oucl_form(beta=h.beta, gamma=h.gamma, decay=h.decay))
 
     def pair_loss(self, scores: PairScores, pairs: list[Pair]) -> Tensor:
         """Loss over pairs of anchor and target: the positives and negatives of an image are pooled
@@ -138,12 +128,8 @@ class MetAugOUCL(Method):
                 for pair in pairs
             ]
             return torch.stack(losses).sum()
-        form = self.form()
-        positive = form.positive(scores.positives(pairs)).logsumexp(1)
-        negative = torch.stack([scores.negative_mass(*pair, form.negative) for pair in pairs], 1)
-        return pooled_loss(
-            positive, negative.logsumexp(1), divisor=h.beta if h.prefix == "inverse_beta" else 1.0
-        )
+        divisor = h.beta if h.prefix == "inverse_beta" else 1.0
+        return pooled_loss(*scores.masses(pairs, self.form()), divisor=divisor)
 
     def summaries(self, images: Tensor, generator: torch.Generator) -> dict[str, dict[str, float]]:
         features = self(make_views(images, self.spec.views))

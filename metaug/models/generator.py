@@ -14,6 +14,13 @@ class MAG(nn.Module):
     (jiangmengli/metaug, models/alexnet_MetAug.py). That code puts a new random linear layer in
     front whenever the input has another width; here such an input is an error.
 
+    Example:
+        >>> import torch, metaug
+        >>> mag = metaug.MAG(dim=16, hidden=64)
+        >>> embeddings = torch.nn.functional.normalize(torch.randn(8, 16))
+        >>> mag(embeddings).norm(dim=1).allclose(torch.ones(8))
+        True
+
     Args:
         dim: width of the embedding, in and out.
         hidden: width of both hidden layers.
