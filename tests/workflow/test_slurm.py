@@ -23,6 +23,7 @@ from tests.workflow.conftest import ROOT, Project
 
 REQUIRED = "METAUG_REQUIRE_SLURM" in os.environ
 PROFILE = "profiles/slurm/config.yaml"
+DATA = "data/digits_m-32"
 CONFIG = ["methods=[simclr]", "trials=1", "checkpoint_seconds=0"]
 SECONDS = 200
 """Longer than anything here lasts."""
@@ -44,7 +45,8 @@ pytestmark = pytest.mark.skipif(
 
 @pytest.fixture
 def cluster(fresh: Project) -> Project:
-    """A project whose SLURM profile is filled in, with trainings that last some seconds."""
+    """A project whose SLURM profile is filled in, with prepared data and trainings of seconds."""
+    prepare("digits_m", 32, fresh.folder / DATA, None)
     fresh.edit(PROFILE, 'slurm_partition: ""', 'slurm_partition: "cpu"')
     fresh.edit(PROFILE, "latency-wait: 60", "latency-wait: 10")
     fresh.edit("config/scales/smoke.yaml", "epochs: 2\n", "epochs: 20\n")
@@ -112,11 +114,9 @@ def test_a_training_cancelled_after_the_main_process_died_ends_equal_to_a_local_
     with contextlib.chdir(cluster.folder):
         plan = load_plan({"scale": "smoke", "methods": ["simclr"]})
     spec = next(spec for spec in plan.specs.values() if spec.method == "simclr")
-    data = cluster.folder / plan.data_folder(spec)
-    prepare(spec.dataset, spec.image_size, data, None)
     runtime = Runtime(torch.device("cpu"), progress=False)
     local = {"output": tmp_path / "local", "work": tmp_path / "work"}
-    run_trials(spec, [0], data=data, **local, runtime=runtime)
+    run_trials(spec, [0], data=cluster.folder / DATA, **local, runtime=runtime)
     record = plan.folder(spec) / "trial_000.json"
 
     first = start(cluster, str(record))
