@@ -5,6 +5,8 @@ snakemake --cores all table1
 snakemake --cores all table1 --config scale=lite data_root=DIR
 """
 
+from metaug.cluster import memory_mb, waiting_for_earlier_jobs
+from metaug.gpus import wants_gpu
 from metaug.plan import load_plan
 
 
@@ -28,6 +30,19 @@ SCORECARD = [
     )
 ]
 REPORT = f"{RESULTS}/report.html"
+GPU = int(wants_gpu(PLAN.config.device))
+EARLIER_JOBS = waiting_for_earlier_jobs() if workflow.is_main_process else {}
+
+
+# All but the trainings: they take seconds, or need a network that nodes may not have (downloads).
+localrules:
+    prepare,
+    trials,
+    table,
+    figure,
+    verdicts,
+    page,
+    plan,
 
 
 wildcard_constraints:

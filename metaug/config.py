@@ -58,7 +58,12 @@ class Config(Frozen):
         None, ge=1, description="split the trials of a spec over jobs of so many, for clusters"
     )
     threads_per_job: int = Field(1, ge=1, description="CPU threads of one training")
-    device: str = Field("auto", description="auto, cpu, cuda or cuda:N")
+    device: str = Field(
+        "auto",
+        description="auto (a GPU if the machine that Snakemake is started on has one, else the "
+        "CPU), cpu, cuda (any GPU) or cuda:N; on a cluster, cuda asks for a GPU for each job",
+    )
+    jobs_per_gpu: int = Field(1, ge=1, description="trainings at a time on one GPU")
     mixed_precision: bool = Field(False, description="bfloat16 encoders, on CUDA only")
     checkpoint_seconds: float = Field(
         60.0, ge=0, description="least time between two checkpoints of a training"

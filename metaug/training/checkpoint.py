@@ -44,6 +44,16 @@ def load_checkpoint(path: Path, device: torch.device) -> dict[str, Any]:
         ) from None
 
 
+def checkpoint_step(path: Path) -> int:
+    """The step of a training's checkpoint, read without its tensors; 0 if there is none."""
+    try:
+        with safe_open(path, "pt") as file:
+            skeleton = json.loads(file.metadata()["state"])
+        return int(dict(skeleton["dict"])["step"])
+    except (SafetensorError, OSError, KeyError, TypeError, ValueError):
+        return 0
+
+
 def _take_tensors(value: Any, path: str, tensors: dict[str, Tensor]) -> Any:
     """The JSON skeleton of a value; its tensors go to `tensors`, under unique names."""
     if isinstance(value, Tensor):

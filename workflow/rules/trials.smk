@@ -1,5 +1,6 @@
 # One job trains all trials of a spec (or of a part of them: trials_per_job). `update` keeps
-# Snakemake from deleting the valid records of a spec of which one is missing.
+# Snakemake from deleting the valid records of a spec of which one is missing. `gpu` counts only
+# with `--resources gpu=N`, and on clusters.
 for part, trials in enumerate(PLAN.parts):
 
     rule:
@@ -21,7 +22,9 @@ for part, trials in enumerate(PLAN.parts):
             "../../environment.yml"
         threads: PLAN.config.threads_per_job
         resources:
-            gpu=1,
+            **EARLIER_JOBS,
+            gpu=GPU,
+            mem_mb=lambda wildcards: memory_mb(PLAN.specs[wildcards.spec]),
         params:
             trials=list(trials),
             origin=lambda wildcards: PLAN.origin_of(wildcards.spec),

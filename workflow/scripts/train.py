@@ -6,9 +6,12 @@ import torch
 
 from metaug.config import Config
 from metaug.data.arrays import require_origin
+from metaug.gpus import training_device
 from metaug.job import job
+from metaug.progress import progress
+from metaug.slurm import requeued_at_time_limit
 from metaug.spec import TrialSpec
-from metaug.training.loop import Runtime, choose_device
+from metaug.training.loop import Runtime
 from metaug.trial import run_trials
 
 snakemake = globals()["snakemake"]
@@ -19,19 +22,24 @@ with job(snakemake.log[0]):
     spec = TrialSpec.model_validate_json(snakemake.params.spec)
     data, output = Path(snakemake.input[0]).parent, Path(snakemake.output[0]).parent
     require_origin(data, snakemake.params.origin)
+    trials, work = snakemake.params.trials, Path(snakemake.params.work)
     torch.set_num_threads(snakemake.threads)
-    runtime = Runtime(
-        device=choose_device(config.device),
-        mixed_precision=config.mixed_precision,
-        checkpoint_seconds=config.checkpoint_seconds,
-        tensorboard=Path("logs/tensorboard") / spec.hash if config.tensorboard else None,
-    )
-    run_trials(
-        spec,
-        snakemake.params.trials,
-        data=data,
-        output=output,
-        work=Path(snakemake.params.work),
-        runtime=runtime,
-        keep_encoders=config.keep_encoders,
-    )
+    with (
+        requeued_at_time_limit(lambda: progress(trials, output, work)),
+        training_device(config.device, config.jobs_per_gpu) as device,
+    ):
+        runtime = Runtime(
+            device=device,
+            mixed_precision=config.mixed_precision,
+            checkpoint_seconds=config.checkpoint_seconds,
+            tensorboard=Path("logs/tensorboard") / spec.hash if config.tensorboard else None,
+        )
+        run_trials(
+            spec,
+            trials,
+            data=data,
+            output=output,
+            work=work,
+            runtime=runtime,
+            keep_encoders=config.keep_encoders,
+        )
