@@ -238,7 +238,7 @@ def _hash(spec: TrialSpec | str) -> str:
     return spec if isinstance(spec, str) else spec.hash
 
 
-def load_plan(values: Mapping[str, Any], scales: Path = Path("config/scales")) -> Plan:
+def load_plan(values: object, scales: Path | None = None) -> Plan:
     """The plan of a config; what the user got wrong is one line on stderr and exit status 2."""
     try:
         plan = Plan(*load_config(values, scales))
