@@ -8,14 +8,12 @@ python -m metaug config > config/config.yaml
 """
 
 import argparse
+import io
 import json
 import sys
 from pathlib import Path
-from typing import Any
 
-import yaml
-
-from metaug.config import Config, default_config
+from metaug.config import Config, default_config, read_yaml
 from metaug.data.arrays import MANIFEST, verify
 from metaug.errors import UserError
 from metaug.estimate import print_plan
@@ -29,6 +27,8 @@ CONFIG = Path("config/config.yaml")
 def main() -> None:
     """Run a command; what the user got wrong is one line on stderr and exit status 2."""
     arguments = _parser().parse_args()
+    if isinstance(sys.stdout, io.TextIOWrapper):  # a 7-bit locale
+        sys.stdout.reconfigure(errors="backslashreplace")
     try:
         match arguments.command:
             case "show":
@@ -89,12 +89,14 @@ def _plan(arguments: argparse.Namespace) -> Plan:
     """The plan of config/config.yaml, changed by the command line."""
     if not CONFIG.exists():
         raise UserError(f"no {CONFIG} here; run this in the folder of the Snakefile")
-    values: dict[str, Any] = yaml.safe_load(CONFIG.read_text()) or {}
+    values = read_yaml(CONFIG) or {}
+    if not isinstance(values, dict):
+        raise UserError(f"{CONFIG}: write keys and values, as scale: smoke")
     for text in arguments.config:
         key, equals, value = text.partition("=")
         if not equals:
             raise UserError(f"--config {text}: write KEY=VALUE")
-        values[key] = yaml.safe_load(value)
+        values[key] = read_yaml(value)
     if arguments.scale:
         values["scale"] = arguments.scale
     return load_plan(values)
