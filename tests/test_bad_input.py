@@ -251,7 +251,10 @@ CONFIG_FILES = {
     "no end": ("methods: [simclr", r"{config}, line 1 is not YAML: expected ',' or '\]', but .*"),
     "tab": ("scale: smoke\n\ttrials: 2\n", "{config}, line 2 is not YAML: .*"),
     "two colons": ("a: b: c\n", "{config}, line 1 is not YAML: mapping values are not .*"),
-    "anchor that is not there": ("scale: *mine\n", "{config}, line 1 is not YAML: found .* alias.*"),
+    "anchor that is not there": (
+        "scale: *mine\n",
+        "{config}, line 1 is not YAML: found .* alias.*",
+    ),
     "Python object": (
         "scale: !!python/object/apply:os.mkdir [run]\n",
         "{config}, line 1 is not YAML: could not determine a constructor for the tag .*",

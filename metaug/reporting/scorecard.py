@@ -8,17 +8,21 @@ import pandas as pd
 from metaug.files import atomic_path, atomic_write_text
 from metaug.reporting.claims import VERDICTS, CellKey, Finding, Outcome
 from metaug.reporting.html import HTML, MARKDOWN
+from metaug.reporting.names import ScaleTexts
 
 SYMBOLS = {"reproduced": "✓", "contradicted": "✗", "inconclusive": "~", "not run": "·"}
 FINDING_SYMBOLS = {"holds": "✓", "reversed": "✗", "undecided": "~", "not run": "·"}
 
-HEADINGS = {
-    "smoke": "A check of the plumbing, not evidence: the verdicts below say that the machinery "
-    "works, nothing about the paper.",
-    "lite": "Reduced data and training: evidence about these claims at this size, not the paper's "
-    "own experiment.",
-    "full": "The paper's protocol.",
-}
+HEADINGS = ScaleTexts(
+    {
+        "smoke": "A check of the plumbing, not evidence: the verdicts below say that the machinery "
+        "works, nothing about the paper.",
+        "lite": "Reduced data and training: evidence about these claims at this size, not the "
+        "paper's own experiment.",
+        "full": "The paper's protocol.",
+    },
+    own="A user's own scale, {}: not the paper's own experiment.",
+)
 
 RULES = (
     "Each claim is a set of comparisons on paired trials: one-sided paired t-tests, corrected by "
