@@ -341,6 +341,8 @@ def read_yaml(source: Path | str) -> Any:
         UserError: it cannot be read or is no YAML; names the file and the line, or the text.
     """
     where = str(source) if isinstance(source, Path) else brief(source)
+    if isinstance(source, Path) and not source.is_file():  # reading a FIFO would wait for ever
+        raise UserError(f"cannot read {where}: there is no such file, or it is no ordinary one")
     try:
         text = source.read_text(encoding="utf-8") if isinstance(source, Path) else source
         return yaml.safe_load(text)

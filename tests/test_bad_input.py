@@ -346,7 +346,7 @@ def refused_fixture(tmp_path, project, capsys):
     """Call a function that must end with one line that matches and exit status 2."""
 
     def files():
-        return sorted((path, path.stat().st_mtime_ns) for path in tmp_path.rglob("*"))
+        return sorted((path, path.lstat().st_mtime_ns) for path in tmp_path.rglob("*"))
 
     def check(function, *arguments, expected):
         before = files()
@@ -377,6 +377,16 @@ def test_a_bad_config_file_is_refused(project, refused, monkeypatch, case):
     (project / "config/config.yaml").write_bytes(data)
     monkeypatch.setattr(sys, "argv", ["metaug", "show", "table1"])
     refused(cli.main, expected=expected)
+
+
+@pytest.mark.parametrize("make", [os.mkfifo, os.mkdir, lambda path: path.symlink_to("x")])
+def test_what_is_no_file_is_not_read(project, refused, monkeypatch, make):
+    make(project / "config/scales/mine.yaml")
+    refused(load_plan, {"scale": "mine"}, expected="cannot read {scale}: .* no ordinary one")
+    (project / "config/config.yaml").unlink()
+    make(project / "config/config.yaml")
+    monkeypatch.setattr(sys, "argv", ["metaug", "show", "table1"])
+    refused(cli.main, expected="(cannot read|no) config/config.yaml.*")
 
 
 @pytest.mark.parametrize("case", SCALES)
