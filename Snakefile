@@ -7,18 +7,15 @@ snakemake --cores all table1 --config scale=lite data_root=DIR
 
 import os
 import sys
-from pathlib import Path
 
+from metaug.config import config_file
 from metaug.plan import load_plan
 
 os.environ["PYTHONUTF8"] = "1"  # for the jobs, whatever the locale is
 sys.stdout.reconfigure(errors="backslashreplace")
 
-CONFIG = Path("config/config.yaml")
 
-
-# `snakemake --directory` works in a folder that need not have a config of its own.
-configfile: CONFIG if CONFIG.exists() else Path(workflow.basedir) / CONFIG
+configfile: config_file()
 
 
 PLAN = load_plan(config)

@@ -13,15 +13,13 @@ import json
 import sys
 from pathlib import Path
 
-from metaug.config import Config, default_config, read_yaml
+from metaug.config import CONFIG, Config, default_config, read_config, read_yaml
 from metaug.data.arrays import MANIFEST, verify
 from metaug.errors import UserError
 from metaug.estimate import print_plan
 from metaug.plan import Plan, load_plan
 from metaug.reporting.methods import methods_markdown
 from metaug.show import show
-
-CONFIG = Path("config/config.yaml")
 
 
 def main() -> None:
@@ -89,9 +87,7 @@ def _plan(arguments: argparse.Namespace) -> Plan:
     """The plan of config/config.yaml, changed by the command line."""
     if not CONFIG.exists():
         raise UserError(f"no {CONFIG} here; run this in the folder of the Snakefile")
-    values = read_yaml(CONFIG) or {}
-    if not isinstance(values, dict):
-        raise UserError(f"{CONFIG}: write keys and values, as scale: smoke")
+    values = read_config(CONFIG)
     for text in arguments.config:
         key, equals, value = text.partition("=")
         if not equals:

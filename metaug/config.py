@@ -2,6 +2,7 @@
 
 import os
 import re
+import sys
 import textwrap
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -20,6 +21,9 @@ from metaug.spec import Frozen, ProbeSpec, Scalar, TrialSpec, brief, suggestion,
 DATA_ROOT_VARIABLE = "METAUG_DATA_ROOT"
 COMPARISON = "metaug"
 """The preset of the paper's comparison: one protocol for all methods."""
+
+CONFIG = Path("config/config.yaml")
+"""What a user edits, in the working directory or else in the checkout."""
 
 SCALES = Path("config/scales")
 """The folder of the scales' files, in the working directory or else in the checkout."""
@@ -287,6 +291,30 @@ def _check_common(spec: TrialSpec, crops: int) -> None:
             f"{spec.method}: {len(spec.augmentation)} augmentation recipes for {crops} crops; "
             "give one for all or one for each"
         )
+
+
+def config_file() -> Path:
+    """The config that Snakemake is to read: `snakemake --directory` works in a folder that need not
+    have one. Where it cannot be read, that is one line on stderr and exit status 2."""
+    path = CONFIG if CONFIG.exists() else _CHECKOUT / CONFIG
+    try:
+        read_config(path)
+    except UserError as error:
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(2)
+    return path
+
+
+def read_config(path: Path) -> dict[str, Any]:
+    """The keys and values of a config.
+
+    Raises:
+        UserError: it cannot be read, or holds something else.
+    """
+    values = read_yaml(path)
+    if not isinstance(values, dict):
+        raise UserError(f"{path}: write keys and values, as scale: smoke")
+    return values
 
 
 def load_config(values: object, scales: Path | None = None) -> tuple[Config, Scale]:

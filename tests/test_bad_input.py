@@ -12,7 +12,7 @@ import pytest
 
 from metaug import __main__ as cli
 from metaug import method
-from metaug.config import DATA_ROOT_VARIABLE
+from metaug.config import DATA_ROOT_VARIABLE, config_file
 from metaug.plan import load_plan
 
 NAN, INFINITY = float("nan"), float("inf")
@@ -262,6 +262,7 @@ CONFIG_FILES = {
     "control character": ("scale: a\x07\n", "{config} is not YAML: .*special characters .*"),
     "another encoding": ("scale: größe\n".encode("latin-1"), "{config} is not UTF-8 text"),
     "list": ("- smoke\n", "{config}: write keys and values, as scale: smoke"),
+    "nothing": ("", "{config}: write keys and values, as scale: smoke"),
     "one word": ("smoke\n", "{config}: write keys and values, as scale: smoke"),
     "impossible date": ("scale: 2020-99-99\n", "{config} is not YAML: month must be .*"),
     "deep": ("[" * 5000, "{config} is not YAML: .*"),
@@ -377,6 +378,8 @@ def test_a_bad_config_file_is_refused(project, refused, monkeypatch, case):
     (project / "config/config.yaml").write_bytes(data)
     monkeypatch.setattr(sys, "argv", ["metaug", "show", "table1"])
     refused(cli.main, expected=expected)
+    if "{config}" in expected:  # Snakemake would not say which file and line
+        refused(config_file, expected=expected)
 
 
 @pytest.mark.parametrize("make", [os.mkfifo, os.mkdir, lambda path: path.symlink_to("x")])
