@@ -170,7 +170,9 @@ class Grid:
                 raise UserError(f"unknown data set {name!r}; {suggestion(name, scale.datasets)}")
         dataset = next(iter(config.datasets or scale.datasets))
         for name in config.overrides:
-            check_size(self.spec(name, dataset), DATASETS[dataset].classes)
+            spec = self.spec(name, dataset)
+            check_batch(spec)
+            check_size(spec, DATASETS[dataset].classes)
 
     def datasets(self, *names: str) -> tuple[str, ...]:
         """Those of `names` that the scale has and the user wants; the stand-in `digits_m` joins
@@ -270,17 +272,26 @@ class Grid:
         return spec
 
 
+def check_batch(spec: TrialSpec) -> None:
+    """Refuse a spec whose batch has more images than there are. Not part of `Grid.spec`: the batch
+    sizes of an artefact that nobody asked for are nobody's mistake.
+
+    Raises:
+        UserError: names the method and both numbers.
+    """
+    if spec.train_images is not None and spec.batch_size > spec.train_images:
+        raise UserError(
+            f"{spec.method}: a batch of {spec.batch_size} is more than the "
+            f"{spec.train_images} training images; lower batch_size"
+        )
+
+
 def _check_common(spec: TrialSpec, crops: int) -> None:
     for view in spec.views:
         if view not in VIEWS:
             raise UserError(f"{spec.method}: unknown view {view!r}; {suggestion(view, VIEWS)}")
         if spec.views.count(view) > 1:
             raise UserError(f"{spec.method}: view {view!r} is given twice")
-    if spec.train_images is not None and spec.batch_size > spec.train_images:
-        raise UserError(
-            f"{spec.method}: a batch of {spec.batch_size} is more than the "
-            f"{spec.train_images} training images; lower batch_size"
-        )
     if spec.probe.averaged_epochs > spec.probe.epochs:
         raise UserError(
             f"{spec.method}: the probe has {spec.probe.epochs} epochs, the last "

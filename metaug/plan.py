@@ -13,7 +13,8 @@ from typing import Any, get_type_hints
 import pandas as pd
 
 import metaug.paper
-from metaug.config import Config, Grid, Scale, load_config
+from metaug.config import Config, Grid, Scale, check_batch, load_config
+from metaug.data.arrays import MANIFEST
 from metaug.data.prepare import expected_origin
 from metaug.errors import UserError
 from metaug.record import read_record, record_path
@@ -155,6 +156,19 @@ class Plan:
         """Folder of the prepared data set of a spec."""
         spec = self.specs[spec] if isinstance(spec, str) else spec
         return Path("data") / f"{spec.dataset}-{spec.image_size}"
+
+    def training_data(self, spec: str) -> Path:
+        """The manifest of the prepared data set of a spec that is to be trained.
+
+        Snakemake asks for it before it runs anything, and only for what its targets need: where the
+        spec cannot be trained, that is one line on stderr and exit status 2.
+        """
+        try:
+            check_batch(self.specs[spec])
+        except UserError as error:
+            print(f"error: {error}", file=sys.stderr)
+            sys.exit(2)
+        return self.data_folder(spec) / MANIFEST
 
     def origin(self, dataset: str, size: int) -> str:
         """What a data set has to be prepared from: another text, another preparation.
