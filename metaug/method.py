@@ -251,12 +251,12 @@ def registered_methods() -> dict[str, type[Method]]:
             ):
                 if not re.fullmatch("[a-z][a-z0-9_]*", value.name):
                     raise UserError(
-                        f"{module.__file__}: the name {value.name!r} of a method must be of small "
+                        f"{module.__name__}: the name {value.name!r} of a method must be of small "
                         "letters, digits and _"
                     )
                 if value.name in methods:
                     raise UserError(
-                        f"{module.__file__}: another method is called {value.name!r} too"
+                        f"{module.__name__}: another method is called {value.name!r} too"
                     )
                 methods[value.name] = value
     return dict(sorted(methods.items()))

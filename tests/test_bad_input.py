@@ -442,9 +442,9 @@ def test_a_method_with_a_bad_name_is_refused(refused, tmp_path, monkeypatch, nam
         refused(
             load_plan,
             {},
-            expected=r".*mine\.py: another method is called 'simclr' too"
+            expected=r".*mine: another method is called 'simclr' too"
             if name == "simclr"
-            else rf".*mine\.py: the name {re.escape(repr(name))} of a method must be of small .*",
+            else rf".*mine: the name {re.escape(repr(name))} of a method must be of small .*",
         )
     finally:
         method.registered_methods.cache_clear()
