@@ -5,14 +5,11 @@ snakemake --cores all table1
 snakemake --cores all table1 --config scale=lite data_root=DIR
 """
 
-import os
-import sys
-
 from metaug.config import config_file
+from metaug.locale import use_utf8
 from metaug.plan import load_plan
 
-os.environ["PYTHONUTF8"] = "1"  # for the jobs, whatever the locale is
-sys.stdout.reconfigure(errors="backslashreplace")
+use_utf8()
 
 
 configfile: config_file()

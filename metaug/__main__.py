@@ -8,7 +8,6 @@ python -m metaug config > config/config.yaml
 """
 
 import argparse
-import io
 import json
 import sys
 from pathlib import Path
@@ -17,6 +16,7 @@ from metaug.config import CONFIG, Config, default_config, read_config, read_yaml
 from metaug.data.arrays import MANIFEST, verify
 from metaug.errors import UserError
 from metaug.estimate import print_plan
+from metaug.locale import use_utf8
 from metaug.plan import Plan, load_plan
 from metaug.reporting.methods import methods_markdown
 from metaug.show import show
@@ -25,8 +25,7 @@ from metaug.show import show
 def main() -> None:
     """Run a command; what the user got wrong is one line on stderr and exit status 2."""
     arguments = _parser().parse_args()
-    if isinstance(sys.stdout, io.TextIOWrapper):  # a 7-bit locale
-        sys.stdout.reconfigure(errors="backslashreplace")
+    use_utf8()
     try:
         match arguments.command:
             case "show":
