@@ -6,11 +6,15 @@ snakemake --cores all table1 --config scale=lite data_root=DIR
 """
 
 from metaug.cluster import memory_mb, waiting_for_earlier_jobs
+from metaug.config import config_file
 from metaug.gpus import wants_gpu
+from metaug.locale import use_utf8
 from metaug.plan import load_plan
 
+use_utf8()
 
-configfile: "config/config.yaml"
+
+configfile: config_file()
 
 
 PLAN = load_plan(config)

@@ -11,28 +11,27 @@ import argparse
 import json
 import sys
 from pathlib import Path
-from typing import Any
 
 try:
-    import yaml
+    import yaml  # noqa: F401
 except ModuleNotFoundError:
     print("error: the suite is missing: pip install 'metaug-reproduction[suite]'", file=sys.stderr)
     sys.exit(2)
 
-from metaug.config import Config, default_config
+from metaug.config import CONFIG, Config, default_config, read_config, read_yaml
 from metaug.data.arrays import MANIFEST, verify
 from metaug.errors import UserError
 from metaug.estimate import print_plan
+from metaug.locale import use_utf8
 from metaug.plan import Plan, load_plan
 from metaug.reporting.methods import methods_markdown
 from metaug.show import show
-
-CONFIG = Path("config/config.yaml")
 
 
 def main() -> None:
     """Run a command; what the user got wrong is one line on stderr and exit status 2."""
     arguments = _parser().parse_args()
+    use_utf8()
     try:
         match arguments.command:
             case "show":
@@ -93,12 +92,12 @@ def _plan(arguments: argparse.Namespace) -> Plan:
     """The plan of config/config.yaml, changed by the command line."""
     if not CONFIG.exists():
         raise UserError(f"no {CONFIG} here; run this in the folder of the Snakefile")
-    values: dict[str, Any] = yaml.safe_load(CONFIG.read_text()) or {}
+    values = read_config(CONFIG)
     for text in arguments.config:
         key, equals, value = text.partition("=")
         if not equals:
             raise UserError(f"--config {text}: write KEY=VALUE")
-        values[key] = yaml.safe_load(value)
+        values[key] = read_yaml(value)
     if arguments.scale:
         values["scale"] = arguments.scale
     return load_plan(values)

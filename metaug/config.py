@@ -1,24 +1,43 @@
 """The typed configuration: what a user edits, and what a scale is."""
 
 import os
+import re
+import sys
 import textwrap
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal, TypeVar, get_args
 
 import yaml
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from metaug.data.augment import canonical
 from metaug.data.datasets import DATASETS
 from metaug.data.views import VIEWS
 from metaug.errors import UserError
-from metaug.method import find_method, registered_methods
-from metaug.spec import Frozen, ProbeSpec, Scalar, TrialSpec, suggestion, validated
+from metaug.method import check_size, find_method, registered_methods
+from metaug.spec import Frozen, ProbeSpec, Scalar, TrialSpec, brief, suggestion, validated
 
 DATA_ROOT_VARIABLE = "METAUG_DATA_ROOT"
 COMPARISON = "metaug"
 """The preset of the paper's comparison: one protocol for all methods."""
+
+CONFIG = Path("config/config.yaml")
+"""What a user edits, in the working directory or else in the checkout."""
+
+SCALES = Path("config/scales")
+"""The folder of the scales' files, in the working directory or else in the checkout."""
+
+_CHECKOUT = Path(__file__).parents[1]
+_NOT_A_SETTING = {
+    "scale": "choose it with scale",
+    "dataset": "choose data sets with datasets",
+    "method": "choose methods with methods",
+    "hyper": "give its hyper-parameters themselves",
+    "protocol_version": "it says which code made a number",
+    "method_version": "it says which code made a number",
+}
+"""Fields of a spec that nobody sets, and why."""
 
 Value = TypeVar("Value", bound=Scalar)
 
@@ -38,16 +57,19 @@ class Config(Frozen):
     )
     sources: tuple[Literal["parquet", "folder", "torchvision"], ...] = Field(
         ("parquet", "folder", "torchvision"),
+        min_length=1,
         description="where a data set is looked for, in this order; torchvision downloads it",
     )
     trials: int | None = Field(
-        None, ge=1, description="trials of every training; default: the scale's"
+        None, ge=1, le=1000, description="trials of every training; default: the scale's"
     )
     datasets: tuple[str, ...] | None = Field(
-        None, description="only these data sets; default: all of the scale"
+        None, min_length=1, description="only these data sets; default: all of the scale"
     )
     methods: tuple[str, ...] | None = Field(
-        None, description="only these methods; the others' cells stay dashes; default: all"
+        None,
+        min_length=1,
+        description="only these methods; the others' cells stay dashes; default: all",
     )
     overrides: dict[str, dict[str, Any]] = Field(
         {},
@@ -57,13 +79,13 @@ class Config(Frozen):
     trials_per_job: int | None = Field(
         None, ge=1, description="split the trials of a spec over jobs of so many, for clusters"
     )
-    threads_per_job: int = Field(1, ge=1, description="CPU threads of one training")
+    threads_per_job: int = Field(1, ge=1, le=1024, description="CPU threads of one training")
     device: str = Field(
         "auto",
         description="auto (a GPU if the machine that Snakemake is started on has one, else the "
         "CPU), cpu, cuda (any GPU) or cuda:N; on a cluster, cuda asks for a GPU for each job",
     )
-    jobs_per_gpu: int = Field(1, ge=1, description="trainings at a time on one GPU")
+    jobs_per_gpu: int = Field(1, ge=1, le=64, description="trainings at a time on one GPU")
     mixed_precision: bool = Field(False, description="bfloat16 encoders, on CUDA only")
     checkpoint_seconds: float = Field(
         60.0, ge=0, description="least time between two checkpoints of a training"
@@ -71,16 +93,30 @@ class Config(Frozen):
     tensorboard: bool = Field(False, description="write TensorBoard events to logs/tensorboard")
     keep_encoders: bool = Field(False, description="keep the trained encoders, as safetensors")
 
+    @field_validator("device")
+    @classmethod
+    def _is_a_device(cls, value: str) -> str:
+        if not re.fullmatch(r"auto|cpu|cuda(:[0-9]{1,3})?", value):
+            raise ValueError("it must be auto, cpu, cuda or cuda:N")
+        return value
+
     def resolved_data_root(self) -> Path | None:
-        """The data folder of the config, else of the environment, else None."""
+        """The data folder of the config, else of the environment, else None.
+
+        Raises:
+            UserError: it begins with the name of a user that there is not.
+        """
         root = self.data_root or os.environ.get(DATA_ROOT_VARIABLE)
-        return Path(root).expanduser() if root else None
+        try:
+            return Path(root).expanduser() if root else None
+        except RuntimeError:
+            raise UserError(f"data_root {root!r}: there is no such home folder") from None
 
 
 class DatasetScale(Frozen):
     """A data set at a scale."""
 
-    image_size: int = Field(ge=8)
+    image_size: int = Field(ge=8, le=1024)
     train_images: int | None = Field(None, ge=2)
     epochs: int | None = Field(None, ge=0)
     """Epochs of training; None: the scale's."""
@@ -89,7 +125,7 @@ class DatasetScale(Frozen):
 class BackboneScale(Frozen):
     """A backbone at a scale."""
 
-    width: float = Field(1.0, gt=0)
+    width: float = Field(1.0, gt=0, le=64)
     epochs: int | None = Field(None, ge=0)
     """Epochs of training; None: the data set's, or the scale's."""
 
@@ -98,7 +134,7 @@ class Scale(Frozen):
     """A size of the whole suite, `config/scales/<name>.yaml`.
 
     Attributes:
-        name: smoke, lite or full.
+        name: smoke, lite or full, or that of a file of your own; in every output path.
         trials: trials of every training.
         datasets: the data sets and their sizes; a table's columns are those of them it names.
         backbones: the backbones and their widths.
@@ -110,8 +146,8 @@ class Scale(Frozen):
     """
 
     name: str
-    trials: int = Field(ge=1)
-    datasets: dict[str, DatasetScale]
+    trials: int = Field(ge=1, le=1000)
+    datasets: dict[str, DatasetScale] = Field(min_length=1)
     backbones: dict[str, BackboneScale]
     spec: dict[str, Any]
     hyper: dict[str, Scalar] = Field({})
@@ -130,13 +166,18 @@ class Grid:
         for name in (*(config.methods or ()), *config.overrides, *scale.methods):
             find_method(name)
         for name in config.datasets or ():
-            if name not in DATASETS:
-                raise UserError(f"unknown data set {name!r}; {suggestion(name, DATASETS)}")
-            if name not in scale.datasets:
+            if name in DATASETS and name not in scale.datasets:
                 raise UserError(
                     f"data set {name!r} is not part of scale {scale.name!r}; "
                     f"it has {', '.join(scale.datasets)}"
                 )
+            if name not in scale.datasets:
+                raise UserError(f"unknown data set {name!r}; {suggestion(name, scale.datasets)}")
+        dataset = next(iter(config.datasets or scale.datasets))
+        for name in config.overrides:
+            spec = self.spec(name, dataset)
+            check_batch(spec)
+            check_size(spec, DATASETS[dataset].classes)
 
     def datasets(self, *names: str) -> tuple[str, ...]:
         """Those of `names` that the scale has and the user wants; the stand-in `digits_m` joins
@@ -187,7 +228,7 @@ class Grid:
             **self.scale.methods.get(method, {}),
         }
         presets = {COMPARISON: comparison, **kind.presets}
-        if preset not in presets:
+        if not isinstance(preset, str) or preset not in presets:
             raise UserError(f"{method} has no preset {preset!r}; {suggestion(preset, presets)}")
         fields: dict[str, Any] = {
             "scale": self.scale.name,
@@ -214,13 +255,15 @@ class Grid:
             for key, value in layer.items():
                 if key in kind.Hyper.model_fields:
                     hyper[key] = value
-                elif key in TrialSpec.model_fields and key not in ("hyper", "method", "scale"):
+                elif key in _NOT_A_SETTING:
+                    raise UserError(f"{where}.{method}: {key} cannot be set: {_NOT_A_SETTING[key]}")
+                elif key in TrialSpec.model_fields:
                     fields[key] = value
                 else:
-                    known = [*TrialSpec.model_fields, *kind.Hyper.model_fields]
+                    known = {"preset", *TrialSpec.model_fields, *kind.Hyper.model_fields}
                     raise UserError(
-                        f"{where}.{method}: unknown hyper-parameter {key!r}; "
-                        f"{suggestion(key, known)}"
+                        f"{where}.{method}: unknown hyper-parameter {brief(key)}; "
+                        f"{suggestion(key, known - _NOT_A_SETTING.keys())}"
                     )
         resolved = validated(kind.Hyper, hyper, f"hyper-parameters of {method}")
         fields["hyper"] = resolved.model_dump(mode="json")
@@ -234,16 +277,30 @@ class Grid:
         return spec
 
 
+def check_batch(spec: TrialSpec) -> None:
+    """Refuse a spec whose batch has more images than there are. Not part of `Grid.spec`: the batch
+    sizes of an artefact that nobody asked for are nobody's mistake.
+
+    Raises:
+        UserError: names the method and both numbers.
+    """
+    if spec.train_images is not None and spec.batch_size > spec.train_images:
+        raise UserError(
+            f"{spec.method}: a batch of {spec.batch_size} is more than the "
+            f"{spec.train_images} training images; lower batch_size"
+        )
+
+
 def _check_common(spec: TrialSpec, crops: int) -> None:
     for view in spec.views:
         if view not in VIEWS:
             raise UserError(f"{spec.method}: unknown view {view!r}; {suggestion(view, VIEWS)}")
         if spec.views.count(view) > 1:
             raise UserError(f"{spec.method}: view {view!r} is given twice")
-    if spec.train_images is not None and spec.batch_size > spec.train_images:
+    if spec.probe.averaged_epochs > spec.probe.epochs:
         raise UserError(
-            f"{spec.method}: a batch of {spec.batch_size} is more than the "
-            f"{spec.train_images} training images; lower batch_size"
+            f"{spec.method}: the probe has {spec.probe.epochs} epochs, the last "
+            f"{spec.probe.averaged_epochs} of which are averaged; lower probe.averaged_epochs"
         )
     if len(spec.augmentation) not in (1, crops):
         raise UserError(
@@ -252,30 +309,101 @@ def _check_common(spec: TrialSpec, crops: int) -> None:
         )
 
 
-def load_config(values: Mapping[str, Any], scales: Path) -> tuple[Config, Scale]:
+def config_file() -> Path:
+    """The config that Snakemake is to read: `snakemake --directory` works in a folder that need not
+    have one. Where it cannot be read, that is one line on stderr and exit status 2."""
+    path = CONFIG if CONFIG.exists() else _CHECKOUT / CONFIG
+    try:
+        read_config(path)
+    except UserError as error:
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(2)
+    return path
+
+
+def read_config(path: Path) -> dict[str, Any]:
+    """The keys and values of a config.
+
+    Raises:
+        UserError: it cannot be read, or holds something else.
+    """
+    values = read_yaml(path)
+    if not isinstance(values, dict):
+        raise UserError(f"{path}: write keys and values, as scale: smoke")
+    return values
+
+
+def load_config(values: object, scales: Path | None = None) -> tuple[Config, Scale]:
     """The validated config and its scale.
 
     Args:
         values: what Snakemake read from `config/config.yaml` and the command line.
-        scales: the folder of the scales' files.
+        scales: the folder of the scales' files; default: `SCALES` of the working directory, and of
+            the checkout for scales that are not there.
 
     Raises:
         UserError: names the key, or the closest scale.
     """
     config = validated(Config, values, "config")
-    names = sorted(path.stem for path in scales.glob("*.yaml"))
-    if config.scale not in names:
+    config.resolved_data_root()
+    folders = [_CHECKOUT / SCALES, SCALES] if scales is None else [scales]
+    paths = {path.stem: path for folder in folders for path in sorted(folder.glob("*.yaml"))}
+    if config.scale not in paths:
         raise UserError(
-            f"config: unknown scale {config.scale!r}; {suggestion(config.scale, names)}"
+            f"config: unknown scale {config.scale!r}; {suggestion(config.scale, paths)}"
         )
-    path = scales / f"{config.scale}.yaml"
-    scale = validated(Scale, yaml.safe_load(path.read_text()), str(path))
-    for dataset in scale.datasets:
-        if dataset not in DATASETS:
-            raise UserError(
-                f"{path}: unknown data set {dataset!r}; {suggestion(dataset, DATASETS)}"
-            )
+    path = paths[config.scale]
+    scale = validated(Scale, read_yaml(path), str(path))
+    _check_scale(scale, path)
     return config, scale
+
+
+def _check_scale(scale: Scale, path: Path) -> None:
+    """Refuse a scale that would be taken for another, or whose keys nothing reads."""
+    if scale.name != path.stem or not re.fullmatch("[a-z][a-z0-9_]*", scale.name):
+        raise UserError(
+            f"{path}: name = {brief(scale.name)}: it must be that of the file, of small letters, "
+            "digits and _"
+        )
+    hyper = {key for kind in registered_methods().values() for key in kind.Hyper.model_fields}
+    known: tuple[tuple[str, Iterable[str], Iterable[str]], ...] = (
+        ("data set", scale.datasets, DATASETS),
+        ("backbone", scale.backbones, get_args(TrialSpec.model_fields["backbone"].annotation)),
+        ("hyper-parameter", scale.hyper, hyper),
+        ("field of a spec", scale.spec, TrialSpec.model_fields.keys() - _NOT_A_SETTING.keys()),
+    )
+    for what, names, allowed in known:
+        for name in names:
+            if name not in allowed:
+                raise UserError(f"{path}: unknown {what} {name!r}; {suggestion(name, allowed)}")
+
+
+def read_yaml(source: Path | str) -> Any:
+    """The content of a YAML file, or of a text.
+
+    Raises:
+        UserError: it cannot be read or is no YAML; names the file and the line, or the text.
+    """
+    where = str(source) if isinstance(source, Path) else brief(source)
+    if isinstance(source, Path) and not source.is_file():  # reading a FIFO would wait for ever
+        raise UserError(f"cannot read {where}: there is no such file, or it is no ordinary one")
+    try:
+        text = source.read_text(encoding="utf-8") if isinstance(source, Path) else source
+        return yaml.safe_load(text)
+    except OSError as error:
+        raise UserError(f"cannot read {where}: {error.strerror}") from None
+    except UnicodeDecodeError:
+        raise UserError(f"{where} is not UTF-8 text") from None
+    except yaml.MarkedYAMLError as error:
+        mark = error.problem_mark or error.context_mark
+        line = f", line {mark.line + 1}" if mark and isinstance(source, Path) else ""
+        raise UserError(f"{where}{line} is not YAML: {error.problem}") from None
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
+        raise UserError(f"{where} is not YAML: {_first_line(error)}") from None
+
+
+def _first_line(error: BaseException) -> str:
+    return str(error).partition("\n")[0] or type(error).__name__
 
 
 def default_config() -> str:

@@ -2,6 +2,7 @@
 
 import importlib
 import pkgutil
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cache
@@ -17,6 +18,8 @@ from metaug.models import AlexNet, ResNet, build_encoder
 from metaug.optimizers import build_optimizer
 from metaug.seeds import Draws, derive_seed
 from metaug.spec import Frozen, TrialSpec, suggestion, validated
+
+_MOST_WEIGHTS = 2**30  # six times those of the largest training of `full`
 
 METHOD_PACKAGES = ("metaug.algorithm", "baselines")
 """Where methods are looked for; a new file in `baselines` is found by itself."""
@@ -246,8 +249,15 @@ def registered_methods() -> dict[str, type[Method]]:
                 and value.__module__ == module.__name__
                 and "name" in vars(value)
             ):
+                if not re.fullmatch("[a-z][a-z0-9_]*", value.name):
+                    raise UserError(
+                        f"{module.__name__}: the name {value.name!r} of a method must be of small "
+                        "letters, digits and _"
+                    )
                 if value.name in methods:
-                    raise TypeError(f"two methods are called {value.name!r}")
+                    raise UserError(
+                        f"{module.__name__}: another method is called {value.name!r} too"
+                    )
                 methods[value.name] = value
     return dict(sorted(methods.items()))
 
@@ -262,6 +272,27 @@ def find_method(name: str) -> type[Method]:
     if name not in methods:
         raise UserError(f"unknown method {name!r}; {suggestion(name, methods)}")
     return methods[name]
+
+
+def check_size(spec: TrialSpec, classes: int) -> None:
+    """Build the networks of a spec without memory for their weights.
+
+    Raises:
+        UserError: they cannot be built, or have so many weights that a width must be mistaken.
+    """
+    method = find_method(spec.method)
+    try:
+        with torch.device("meta"):
+            built = method(spec, DataShape(spec.train_images or spec.batch_size, classes))
+    except (ValueError, RuntimeError, ArithmeticError) as error:
+        reason = str(error).partition("\n")[0]
+        raise UserError(f"{spec.method}: its networks cannot be built: {reason}") from error
+    weights = sum(tensor.numel() for tensor in (*built.parameters(), *built.buffers()))
+    if weights > _MOST_WEIGHTS:
+        raise UserError(
+            f"{spec.method}: its networks have {weights:,} weights, more than {_MOST_WEIGHTS:,}: "
+            "lower width, or what else was raised"
+        )
 
 
 def build_method(spec: TrialSpec, data: DataShape, trial: int) -> Method:

@@ -4,7 +4,7 @@ import hashlib
 import importlib
 import pkgutil
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from functools import cached_property
 from pathlib import Path
 from types import ModuleType
@@ -13,7 +13,8 @@ from typing import Any, get_type_hints
 import pandas as pd
 
 import metaug.paper
-from metaug.config import Config, Grid, Scale, load_config
+from metaug.config import Config, Grid, Scale, check_batch, load_config
+from metaug.data.arrays import MANIFEST
 from metaug.data.prepare import expected_origin
 from metaug.errors import UserError
 from metaug.paper.cells import Place, specs_of
@@ -28,13 +29,12 @@ from metaug.spec import TrialSpec
 
 TABLE_ENDINGS = ("csv", "md", "tex", "html")
 FIGURE_ENDINGS = ("pdf", "png", "csv")
-SCALES = Path("config/scales")
 
 
 class Plan:
     """Everything the Snakefile asks for: artefacts, specs and paths of one config."""
 
-    def __init__(self, config: Config, scale: Scale, scales: Path = SCALES) -> None:
+    def __init__(self, config: Config, scale: Scale, scales: Path | None = None) -> None:
         self.config = config
         self.scale = scale
         self.grid = Grid(scale, config)
@@ -170,6 +170,19 @@ class Plan:
         spec = self.specs[spec] if isinstance(spec, str) else spec
         return Path("data") / f"{spec.dataset}-{spec.image_size}"
 
+    def training_data(self, spec: str) -> Path:
+        """The manifest of the prepared data set of a spec that is to be trained.
+
+        Snakemake asks for it before it runs anything, and only for what its targets need: where the
+        spec cannot be trained, that is one line on stderr and exit status 2.
+        """
+        try:
+            check_batch(self.specs[spec])
+        except UserError as error:
+            print(f"error: {error}", file=sys.stderr)
+            sys.exit(2)
+        return self.data_folder(spec) / MANIFEST
+
     def origin(self, dataset: str, size: int) -> str:
         """What a data set has to be prepared from: another text, another preparation.
 
@@ -258,7 +271,7 @@ def _hash(spec: TrialSpec | str) -> str:
     return spec if isinstance(spec, str) else spec.hash
 
 
-def load_plan(values: Mapping[str, Any], scales: Path = SCALES) -> Plan:
+def load_plan(values: object, scales: Path | None = None) -> Plan:
     """The plan of a config; what the user got wrong is one line on stderr and exit status 2."""
     try:
         plan = Plan(*load_config(values, scales), scales)

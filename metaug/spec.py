@@ -2,11 +2,19 @@
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from difflib import get_close_matches
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Any, Literal, TypeVar, get_args
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+)
 
 from metaug.errors import UserError
 
@@ -17,13 +25,35 @@ them changes the numbers of every method; a method's own change raises `Method.v
 Model = TypeVar("Model", bound=BaseModel)
 Scalar = bool | int | float | str | None
 
+_MOST_WHOLE = 2**31 - 1
+_MOST = 1e30  # above it, torch cannot turn a number into a float32
+
 
 class Frozen(BaseModel):
-    """Base of every typed setting: immutable, no unknown keys, no NaN or infinity."""
+    """Base of every typed setting: immutable, no unknown keys; its numbers are no truth values
+    (`yes` is not 1), neither NaN nor infinite, and torch can hold them."""
 
     model_config = ConfigDict(
         frozen=True, extra="forbid", allow_inf_nan=False, use_attribute_docstrings=True
     )
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _no_truth_value_is_a_number(cls, value: Any, info: ValidationInfo) -> Any:
+        field = cls.model_fields[info.field_name or ""]
+        kinds = (field.annotation, *get_args(field.annotation))
+        if isinstance(value, bool) and bool not in kinds and {int, float} & {*kinds}:
+            raise ValueError("it must be a number")
+        return value
+
+    @field_validator("*", mode="after")
+    @classmethod
+    def _torch_can_hold_it(cls, value: Any) -> Any:
+        if isinstance(value, int) and abs(value) > _MOST_WHOLE:
+            raise ValueError(f"it must be at most {_MOST_WHOLE}")
+        if isinstance(value, float) and abs(value) > _MOST:
+            raise ValueError(f"it must be at most {_MOST:g}")
+        return value
 
 
 class ProbeSpec(Frozen):
@@ -79,17 +109,17 @@ class TrialSpec(Frozen):
     scale: str
     protocol_version: int = PROTOCOL_VERSION
     dataset: str
-    image_size: int = Field(ge=8)
+    image_size: int = Field(ge=8, le=1024)
     train_images: int | None = Field(None, ge=2)
     method: str
     method_version: int = Field(1, ge=1)
     backbone: Literal["alexnet", "resnet18", "resnet50"]
-    width: float = Field(1.0, gt=0)
-    view_width: float = Field(0.5, gt=0)
-    views: tuple[str, ...]
+    width: float = Field(1.0, gt=0, le=64)
+    view_width: float = Field(0.5, gt=0, le=64)
+    views: tuple[str, ...] = Field(min_length=1)
     augmentation: Annotated[tuple[str, ...], BeforeValidator(_one_or_more)]
     batch_size: int = Field(ge=2)
-    epochs: int = Field(ge=0)
+    epochs: int = Field(ge=0, le=100_000)
     optimizer: Literal["sgd", "adam"] = "sgd"
     learning_rate: float = Field(gt=0)
     momentum: float = Field(0.9, ge=0, lt=1)
@@ -139,29 +169,74 @@ def _text(value: Any) -> str:
     return f"{value:g}" if isinstance(value, float) else str(value)
 
 
-def suggestion(name: str, known: Mapping[str, Any] | list[str]) -> str:
-    """`; did you mean 'x'?` for the closest known name, else the list of what is known."""
-    close = get_close_matches(name, list(known), n=1)
-    return f"did you mean {close[0]!r}?" if close else f"known: {', '.join(sorted(known))}"
+def suggestion(name: object, known: Iterable[str]) -> str:
+    """`did you mean 'x'?` for the closest known name, else the list of what is known."""
+    names = sorted({*known})
+    close = get_close_matches(str(name), names, n=1)
+    return f"did you mean {close[0]!r}?" if close else f"known: {', '.join(names)}"
 
 
-def validated(model: type[Model], values: Mapping[str, Any], where: str) -> Model:
-    """Build `model` from `values`; what is wrong becomes one line that begins with `where`.
+def brief(value: object) -> str:
+    """A value as text for a message: its beginning, if it is long."""
+    text = repr(value)
+    return text if len(text) <= 60 else f"{text[:60]}..."
+
+
+_KEYS_AND_VALUES = "it must be keys and values, as {key: value}"
+_MUST = {
+    "string_type": "it must be text",
+    "int_type": "it must be a whole number",
+    "int_parsing": "it must be a whole number",
+    "int_from_float": "it must be a whole number",
+    "int_parsing_size": f"it must be at most {_MOST_WHOLE}",
+    "float_type": "it must be a number",
+    "float_parsing": "it must be a number",
+    "finite_number": "it must be a finite number",
+    "bool_type": "it must be true or false",
+    "bool_parsing": "it must be true or false",
+    "tuple_type": "it must be a list, as [a, b]",
+    "too_short": "it is empty: name at least one",
+    "dict_type": _KEYS_AND_VALUES,
+    "model_type": _KEYS_AND_VALUES,
+    "literal_error": "it must be %(expected)s",
+    "greater_than": "it must be more than %(gt)s",
+    "greater_than_equal": "it must be at least %(ge)s",
+    "less_than": "it must be less than %(lt)s",
+    "less_than_equal": "it must be at most %(le)s",
+    "invalid_key": "a key must be text",
+}
+"""What a value must be, by pydantic's type of the error."""
+
+
+def validated(model: type[Model], values: object, where: str) -> Model:
+    """Build `model` from a mapping; what is wrong becomes one line that begins with `where`.
 
     Raises:
         UserError: names the first bad key by its path and, for an unknown key, the closest one.
     """
+    if not isinstance(values, Mapping):
+        raise UserError(f"{where} is {brief(values)}: {_KEYS_AND_VALUES}")
+    for key in values:
+        if not isinstance(key, str):
+            raise UserError(f"{where}: the key {brief(key)} must be text")
     try:
         return model.model_validate(dict(values))
     except ValidationError as error:
         first = error.errors()[0]
-        path = ".".join(str(part) for part in first["loc"]) or "(the whole)"
-        if first["type"] == "extra_forbidden":
-            raise UserError(
-                f"{where}: unknown key {path!r}; "
-                + suggestion(str(first["loc"][-1]), _keys(model, first["loc"][:-1]))
-            ) from None
-        raise UserError(f"{where}: {path} = {first['input']!r}: {first['msg']}") from None
+        kind, path, value = first["type"], first["loc"], first["input"]
+        name = ".".join(str(part) for part in path if part != "[key]")
+        if kind == "extra_forbidden":
+            known = suggestion(path[-1], _keys(model, path[:-1]))
+            raise UserError(f"{where}: unknown key {brief(name)}; {known}") from None
+        name = name if name.isprintable() else brief(name)
+        if kind == "missing":
+            raise UserError(f"{where}: {name} is missing") from None
+        reason = _MUST.get(kind, "") % first.get("ctx", {})
+        reason = reason or first["msg"].removeprefix("Value error, ")
+        if kind == "tuple_type" and isinstance(value, str) and value.isidentifier():
+            reason = f"it must be a list, as [{value}]"
+        shown = f"{name} = {brief(value)}" if name else brief(value)
+        raise UserError(f"{where}: {shown}: {reason}") from None
 
 
 def _keys(model: type[BaseModel], path: tuple[int | str, ...]) -> list[str]:

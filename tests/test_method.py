@@ -64,7 +64,7 @@ def test_a_method_of_a_package_is_found_and_what_it_imports_or_leaves_nameless_i
 
 def test_two_methods_of_one_name_are_an_error(registry, monkeypatch):
     package_with(monkeypatch, "toy", "toy")
-    with pytest.raises(TypeError, match="two methods are called 'toy'"):
+    with pytest.raises(UserError, match="another method is called 'toy' too"):
         registered_methods()
 
 

@@ -57,7 +57,8 @@ class UnifiedHyper(Frozen):
     @model_validator(mode="before")
     @classmethod
     def _fill_variant(cls, values: Any) -> Any:
-        variant = VARIANTS.get(values.get("variant", "published"), {})
+        name = values.get("variant", "published")
+        variant = VARIANTS.get(name, {}) if isinstance(name, str) else {}
         known = {key: value for key, value in variant.items() if key in cls.model_fields}
         return {**known, **values}
 

@@ -45,6 +45,7 @@ LAYOUT = (
     "sub-folder such as data/)"
 )
 _BATCH = 64  # rows held at a time, beside the pages they are in
+_MOST_ROWS = 2**26  # five times ImageNet-21k; of a few bytes Parquet can make billions
 _USUAL = ("data", "plain_text", "default")  # sub-folders that the Hub uses
 _IMAGES = ("image", "img")
 _LABELS = ("label", "fine_label", "coarse_label")
@@ -167,6 +168,10 @@ def _labels(file: Path) -> tuple[tuple[str, ...], np.ndarray, str]:
         if not pa.types.is_integer(fields[label]):
             raise UserError(
                 f"column {label!r} of {where} is {fields[label]}: it must be an integer"
+            )
+        if parquet.metadata.num_rows > _MOST_ROWS:
+            raise UserError(
+                f"{where} has {parquet.metadata.num_rows:,} rows: at most {_MOST_ROWS:,} are read"
             )
         column = parquet.read([label]).column(label)
     names = _class_names(file, schema.metadata or {}, label)

@@ -48,11 +48,12 @@ def locate(
             is wrong there and what would be read), or what is there is not complete.
     """
     root = None if data_root is None else Path(data_root)
-    if root is not None and not root.is_dir():
-        raise UserError(
-            f"data_root {shown(root)} {'is no folder' if root.exists() else 'does not exist'}: "
-            "correct it in config/config.yaml, METAUG_DATA_ROOT or on the command line"
-        )
+    with _reading():
+        if root is not None and not root.is_dir():
+            raise UserError(
+                f"data_root {shown(root)} {'is no folder' if root.exists() else 'does not exist'}: "
+                "correct it in config/config.yaml, METAUG_DATA_ROOT or on the command line"
+            )
     if not sources:
         raise UserError(f"sources is empty: name one or more of {', '.join(_SOURCES)}")
     reasons: dict[str, list[str]] = {}

@@ -1,6 +1,6 @@
 """The tidy frame of results: one row per (spec, trial, probe, setting, metric).
 
-scale     smoke | lite | full; one frame has one scale
+scale     smoke | lite | full, or one of a user's own; one frame has one scale
 spec      12 hex digits, the hash of the TrialSpec
 trial     0, 1, 2, ...; the same trial of two methods has the same data: differences are paired
 seed      the seed of the trial
@@ -20,7 +20,6 @@ import pandas as pd
 
 from metaug.errors import UserError
 from metaug.files import atomic_path
-from metaug.reporting.names import SCALE_NOTES
 
 COLUMNS = [
     "scale",
@@ -45,7 +44,7 @@ def validate_frame(frame: pd.DataFrame) -> None:
     """Refuse a frame that is not what the tables and claims rely on. Further columns are allowed.
 
     Raises:
-        UserError: a column is missing; a field is empty or not a number; a scale is unknown or
+        UserError: a column is missing; a field is empty or not a number; the scale
             differs from that of the first row; an accuracy is outside 0..100; a trial or a seed
             occurs twice in one cell. One line, naming the row (1 is the first below the header).
     """
@@ -62,9 +61,7 @@ def validate_frame(frame: pd.DataFrame) -> None:
     _refuse(frame, seed.isna() | (seed % 1 != 0), "has no integer seed")
     _refuse(frame, ~np.isfinite(value), "has a value that is not a finite number")
 
-    _refuse(
-        frame, ~frame["scale"].isin(SCALE_NOTES), f"has a scale not in {', '.join(SCALE_NOTES)}"
-    )
+    _refuse(frame, frame["scale"] == "", "has no scale")
     if len(frame):
         scale = frame["scale"].iloc[0]
         _refuse(frame, frame["scale"] != scale, f"is of another scale than row 1 ({scale})")

@@ -16,16 +16,19 @@ from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, NullLocator
 
-from metaug.reporting.names import SCALE_NOTES
+from metaug.reporting.names import SCALE_NOTES, ScaleTexts
 from metaug.reporting.results import NOT_RUN, values_of
 from metaug.reporting.statistics import FEWEST_TRIALS, NAN, Interval
 from metaug.reporting.style import COLUMN_WIDTH, GREY, MethodStyle, plot_style, save_figure
 
-SCALE_TITLES = {
-    "smoke": "smoke scale: a check of the plumbing",
-    "lite": "lite scale: reduced data and training",
-    "full": "full scale",
-}
+SCALE_TITLES = ScaleTexts(
+    {
+        "smoke": "smoke scale: a check of the plumbing",
+        "lite": "lite scale: reduced data and training",
+        "full": "full scale",
+    },
+    own="scale {}, a user's own",
+)
 """Second line of every plot title."""
 
 NEAR = 5.0
@@ -62,7 +65,7 @@ def canvas(
 
     Args:
         title: first line of the title.
-        scale: key of `SCALE_TITLES`.
+        scale: its second line is that of `SCALE_TITLES`.
         height, width: inches.
         rows, columns: of axes.
         share: one x axis and one y axis for all.

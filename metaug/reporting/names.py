@@ -48,12 +48,27 @@ DATASET_NAMES = {
 
 VIEW_NAMES = {"rgb": "RGB", "l": "L", "ab": "ab", "lab": "Lab", "y": "Y", "dbdr": "DbDr"}
 
+
+class ScaleTexts(dict[str, str]):
+    """A text for each scale; `own`, with the name of the scale, for those that users make."""
+
+    def __init__(self, texts: dict[str, str], own: str) -> None:
+        super().__init__(texts)
+        self.own = own
+
+    def __missing__(self, scale: str) -> str:
+        return self.own.format(scale)
+
+
 # A scale is never mistaken for another: this goes into every caption and plot title.
-SCALE_NOTES = {
-    "smoke": "Scale: smoke. A check of the plumbing; these numbers are not the paper's result.",
-    "lite": "Scale: lite. Reduced data and training; these numbers are not the paper's result.",
-    "full": "Scale: full. The paper's protocol.",
-}
+SCALE_NOTES = ScaleTexts(
+    {
+        "smoke": "Scale: smoke. A check of the plumbing; these numbers are not the paper's result.",
+        "lite": "Scale: lite. Reduced data and training; these numbers are not the paper's result.",
+        "full": "Scale: full. The paper's protocol.",
+    },
+    own="Scale: {}, a user's own; these numbers are not the paper's result.",
+)
 
 NOT_RANKED = ("supervised", "random")  # every other method is self-supervised and trained
 

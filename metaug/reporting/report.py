@@ -87,7 +87,7 @@ def write_report(
 
     Args:
         path: where to.
-        scale: smoke, lite or full.
+        scale: its name.
         outcomes: the decided claims.
         artefacts: tables and figures by name.
         specs_of: the hashes of the specs that an artefact is made from.

@@ -10,6 +10,7 @@ from metaug.reporting.claims import VERDICTS, Finding, Outcome, by_chance
 from metaug.reporting.figures import write_drawing
 from metaug.reporting.forest import forest_plot
 from metaug.reporting.html import HTML, MARKDOWN
+from metaug.reporting.names import ScaleTexts
 from metaug.reporting.results import Query
 from metaug.reporting.style import shown_width, svg_uri
 
@@ -28,13 +29,16 @@ FINDING_SYMBOLS = {
     "not run": "·",
 }
 
-HEADINGS = {
-    "smoke": "A check of the plumbing, not evidence: the verdicts below say that the machinery "
-    "works, nothing about the paper.",
-    "lite": "Reduced data and training: evidence about these claims at this size, not the paper's "
-    "own experiment.",
-    "full": "The paper's protocol.",
-}
+HEADINGS = ScaleTexts(
+    {
+        "smoke": "A check of the plumbing, not evidence: the verdicts below say that the machinery "
+        "works, nothing about the paper.",
+        "lite": "Reduced data and training: evidence about these claims at this size, not the "
+        "paper's own experiment.",
+        "full": "The paper's protocol.",
+    },
+    own="A user's own scale, {}: not the paper's own experiment.",
+)
 
 RULES = (
     "A claim is a set of comparisons on paired trials, by one-sided t-tests. A comparison holds, "

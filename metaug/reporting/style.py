@@ -82,7 +82,8 @@ def method_style(method: str) -> MethodStyle:
 
 @contextmanager
 def plot_style() -> Iterator[None]:
-    """Draw inside this. Sizes are those of print: make figures COLUMN_WIDTH or TEXT_WIDTH wide."""
+    """Draw inside this, whatever matplotlib's settings are outside. Sizes are those of print: make
+    figures COLUMN_WIDTH or TEXT_WIDTH wide."""
     look = seaborn.axes_style("whitegrid") | {
         "font.family": "DejaVu Sans",  # comes with matplotlib, so it is the same everywhere
         "font.size": 8,
@@ -105,7 +106,7 @@ def plot_style() -> Iterator[None]:
         "figure.dpi": 100,
         "pdf.fonttype": 42,  # embedded TrueType; publishers refuse Type 3
     }
-    with plt.rc_context(look):
+    with plt.style.context(["default", look]):
         yield
 
 

@@ -88,7 +88,7 @@ class Table:
 
     Raises:
         ValueError: two rows or columns of one name, a cell outside the table, labels or headers
-            of unequal depth, an unknown scale.
+            of unequal depth.
     """
 
     title: str
@@ -115,8 +115,6 @@ class Table:
             raise ValueError(f"each row needs one label for each of {self.stub}")
         if len({len(column.header) for column in self.columns}) > 1:
             raise ValueError("all columns need headers of the same depth")
-        if self.scale not in SCALE_NOTES:
-            raise ValueError(f"unknown scale {self.scale!r}")
 
     def cell(self, row: Row, column: Column) -> Cell:
         return self.cells.get((row.name, column.name), EMPTY)

@@ -15,7 +15,9 @@ import pyarrow.parquet as pq
 import pytest
 from PIL import EpsImagePlugin, Image
 
-from metaug.data.prepare import prepare
+from metaug.data import parquet as parquet_source
+from metaug.data.arrays import UNAVAILABLE
+from metaug.data.prepare import expected_origin, prepare
 from metaug.errors import UserError
 
 NAMES = ["cat", "dog"]
@@ -406,3 +408,32 @@ def test_bad_input_gives_one_line_and_writes_nothing(tmp_path, case):
     assert not (tmp_path / "out").exists() or not any((tmp_path / "out").iterdir())
     assert not (tmp_path / "torchvision").exists()
     assert not (root / "unpickled").exists()
+
+
+def test_a_file_that_says_it_has_billions_of_rows_is_not_read(tmp_path, monkeypatch):
+    parquet()(tmp_path)
+    monkeypatch.setattr(parquet_source, "_MOST_ROWS", 3)
+    with pytest.raises(UserError, match=r"train\.parquet has 4 rows: at most 3 are read"):
+        prepare("cifar10", 8, tmp_path / "out", tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("root", "expected"),
+    [
+        ("nowhere", "data_root {root} does not exist: correct it in .*"),
+        ("a file", "data_root {root} is no folder: correct it in .*"),
+        ("a loop", "data_root {root} does not exist: correct it in .*"),
+        ("x" * 5000, "cannot read .*x: File name too long"),
+        ("nul\0", r".*nul\\x00 does not exist: correct it in .*"),
+    ],
+)
+def test_a_data_root_that_is_no_folder_is_named(tmp_path, root, expected):
+    (tmp_path / "a file").touch()
+    (tmp_path / "a loop").symlink_to("a loop")
+    path = tmp_path / root
+    with pytest.raises(UserError) as error:
+        prepare("cifar10", 8, tmp_path / "out", path)
+    assert re.fullmatch(expected.format(root=path), str(error.value)), str(error.value)
+    said = expected_origin("cifar10", tmp_path / "out", path, ("parquet", "folder"))
+    assert said == f"{UNAVAILABLE}{error.value}"
+    assert not (tmp_path / "out").exists()

@@ -188,6 +188,19 @@ def test_what_is_passed_over_is_counted_and_named(tmp_path, capsys):
     assert sum(manifest["skipped"].values()) == 5
 
 
+def test_names_in_html_and_latex_are_names_like_others(tmp_path, capsys):
+    names = [r"\input{x} & 50% $_^#~", "<img src=x onerror=alert(1)>"]
+    for split in ("train", "test"):
+        for name in names:
+            folder = tmp_path / "cifar10" / split / name
+            folder.mkdir(parents=True)
+            (folder / "<b>&amp;.png").write_bytes(picture(1))
+    prepare("cifar10", 8, tmp_path / "out", tmp_path)
+    manifest = json.loads((tmp_path / "out/manifest.json").read_text())
+    assert manifest["class_names"] == sorted(names)
+    assert capsys.readouterr().out.count("\n") == 1
+
+
 def test_images_that_tiny_imagenet_does_not_list_are_named(tmp_path):
     root = tmp_path / "tiny-imagenet-200"
     class_folders(root)

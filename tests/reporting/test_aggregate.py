@@ -54,7 +54,7 @@ def test_no_results_yet_is_a_frame_too(frame, tmp_path):
         (3, "value", 100.5, "outside 0 to 100"),
         (3, "value", -0.1, "outside 0 to 100"),
         (3, "scale", "lite", "another scale than row 1 \\(full\\)"),
-        (3, "scale", "huge", "scale not in smoke, lite, full"),
+        (3, "scale", "", "has no scale"),
         (3, "method", None, "no method"),
         (3, "probe", float("nan"), "no probe"),
         (3, "trial", -1, "no trial number"),
@@ -70,6 +70,10 @@ def test_bad_row_is_refused_by_name(frame, row, column, value, message):
         validate_frame(frame)
     assert "dataset=cifar10" in str(refusal.value)
     assert "\n" not in str(refusal.value)
+
+
+def test_a_scale_of_ones_own_is_as_good_as_another(frame):
+    validate_frame(frame.assign(scale="mine"))
 
 
 def test_duplicate_row_is_refused_by_name(frame):

@@ -40,6 +40,8 @@ def test_the_title_has_the_scale():
     with canvas("Batch size", "smoke", height=2, rows=2, columns=2) as (figure, axes):
         assert figure.get_suptitle() == "Batch size\nsmoke scale: a check of the plumbing"
         assert len(axes) == 4
+    with canvas("Batch size", "mine", height=2) as (figure, _):
+        assert figure.get_suptitle() == "Batch size\nscale mine, a user's own"
 
 
 def test_captions_say_scale_and_trials():

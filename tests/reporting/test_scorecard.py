@@ -187,7 +187,9 @@ def test_all_formats_say_verdict_effect_its_size_and_p(tmp_path):
     assert "< 0.001" in page
 
 
-@pytest.mark.parametrize(("scale", "warned"), [("smoke", True), ("lite", False), ("full", False)])
+@pytest.mark.parametrize(
+    ("scale", "warned"), [("smoke", True), ("lite", False), ("full", False), ("mine", False)]
+)
 def test_smoke_is_said_to_be_no_evidence(scale, warned, tmp_path):
     write_scorecard(OUTCOMES, scale, tmp_path / "scorecard")
     for ending in ("md", "html"):

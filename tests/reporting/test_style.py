@@ -1,5 +1,8 @@
 import itertools
+import os
 import re
+import subprocess
+import sys
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -48,6 +51,40 @@ def figure_fixture():
     figure = draw()
     yield figure
     plt.close(figure)
+
+
+ENVIRONMENT = {
+    "MPLBACKEND": "module://matplotlib_inline.of_a_notebook",  # of a package that is not here
+    "LC_ALL": "C",
+    "PYTHONUTF8": "0",
+    "PYTHONCOERCECLOCALE": "0",
+}
+
+
+def test_settings_of_the_caller_change_nothing(figure, tmp_path):
+    save_figure(figure, tmp_path / "a", DATA)
+    with plt.rc_context({"text.color": "red", "axes.facecolor": "k", "savefig.bbox": "tight"}):
+        other = draw()
+        save_figure(other, tmp_path / "b", DATA)
+    plt.close(other)
+    for ending in ("pdf", "png"):
+        a, b = (tmp_path / f"{stem}.{ending}" for stem in "ab")
+        assert a.read_bytes() == b.read_bytes()
+
+
+def test_the_environment_of_the_caller_stays_outside(tmp_path):
+    (tmp_path / "matplotlibrc").write_bytes(b"\xff this is not even text")
+    done = subprocess.run(
+        [
+            sys.executable,
+            "-c",
+            "from metaug.reporting.style import plt; print(plt.get_backend())",
+        ],
+        env={**os.environ, **ENVIRONMENT, "MATPLOTLIBRC": str(tmp_path / "matplotlibrc")},
+        capture_output=True,
+        text=True,
+    )
+    assert (done.stdout, done.stderr) == ("agg\n", "")
 
 
 def test_widths_are_those_of_the_icml_style():

@@ -132,3 +132,15 @@ def test_a_zeroed_block_of_prepared_data_is_not_trained_on(
     (line,) = error_lines(done.stderr)
     assert line.startswith("error: data/cifar10-32/train.npy does not have the SHA-256")
     assert not on_images.records()
+
+
+def test_a_batch_larger_than_the_images_stops_only_what_needs_it(fresh: Project) -> None:
+    """Figure 4 of the tiny scale has a batch of 40."""
+    config = ("--config", "methods=[simclr]", "overrides={simclr: {train_images: 30}}")
+    assert fresh.planned("table1", *config)["train_0"] == 1
+    done = fresh.snakemake("table1", "figure4", *config)
+    assert done.returncode == 2
+    assert error_lines(done.stderr) == [
+        "error: simclr: a batch of 40 is more than the 30 training images; lower batch_size"
+    ]
+    assert not (fresh.folder / "data").exists()

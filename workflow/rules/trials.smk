@@ -7,7 +7,7 @@ for part, trials in enumerate(PLAN.parts):
         name:
             f"train_{part}"
         input:
-            lambda wildcards: PLAN.data_folder(wildcards.spec) / "manifest.json",
+            lambda wildcards: PLAN.training_data(wildcards.spec),
         output:
             update(
                 expand(
