@@ -47,8 +47,8 @@ RULES = (
     "than five common trials).",
     "A claim is reproduced if all its comparisons hold (or the share that it speaks of), "
     "contradicted if one is reversed (or so many that the share is out of reach), and ruled out if "
-    "whatever does not hold has its printed difference excluded: there is no effect of that size. "
-    "A reversed comparison outranks a missing one.",
+    "neither is so and the mean of its differences lies below the mean of the printed ones: there "
+    "is no effect of that size. A reversed comparison outranks a missing one.",
     "Trials count at 5, 10 and 20; the level of 0.05 is spent over these looks, and p is scaled so "
     "that 0.05 is the limit at each. Where all comparisons must hold, the largest p is that of the "
     "claim (an intersection-union test); where some must, or one would contradict, p is corrected "
