@@ -4,6 +4,8 @@ repository's generated files.
 python -m metaug show table1:metaug:cifar10_conv --scale lite
 python -m metaug plan --scale full
 python -m metaug verify
+python -m metaug bundle --scale lite
+python -m metaug bundle import FILE
 python -m metaug config > config/config.yaml
 """
 
@@ -18,6 +20,7 @@ except ModuleNotFoundError:
     print("error: the suite is missing: pip install 'metaug-reproduction[suite]'", file=sys.stderr)
     sys.exit(2)
 
+from metaug.bundle import import_bundle, write_bundle
 from metaug.config import CONFIG, Config, default_config, read_config, read_yaml
 from metaug.data.arrays import MANIFEST, verify
 from metaug.errors import UserError
@@ -38,6 +41,8 @@ def main() -> None:
                 print(show(_plan(arguments), arguments.cell))
             case "plan":
                 print_plan(_plan(arguments))
+            case "bundle":
+                _bundle(arguments)
             case "verify":
                 _verify(arguments.folders)
             case "config":
@@ -70,12 +75,31 @@ def _parser() -> argparse.ArgumentParser:
         command.add_argument(
             "--config", nargs="+", default=[], metavar="KEY=VALUE", help="as for Snakemake"
         )
+    bundled = commands.add_parser("bundle", help="all records of a scale in one file, or from one")
+    bundled.add_argument("action", nargs="?", choices=("export", "import"), default="export")
+    bundled.add_argument(
+        "file", nargs="?", type=Path, help="default of export: results/SCALE/bundle.zip"
+    )
+    bundled.add_argument("--scale", help="of export; default: that of config/config.yaml")
     verified = commands.add_parser("verify", help="compare prepared data with their SHA-256 sums")
     verified.add_argument("folders", nargs="*", type=Path, help="default: all folders in data/")
     commands.add_parser("config", help="print the default config/config.yaml")
     commands.add_parser("schema", help="print the JSON schema of the config")
     commands.add_parser("methods", help="print docs/methods.md")
     return parser
+
+
+def _bundle(arguments: argparse.Namespace) -> None:
+    """Write the records of a scale into a file, or bring those of a file in."""
+    if arguments.action == "import":
+        if arguments.file is None:
+            raise UserError("name the file: python -m metaug bundle import FILE")
+        new, known, superseded = import_bundle(arguments.file)
+        print(f"{new} records are new, {known} were there, {superseded} are of superseded versions")
+        return
+    scale = arguments.scale or str(read_config(CONFIG).get("scale", "smoke"))
+    path = arguments.file or Path("results") / scale / "bundle.zip"
+    print(f"{path}: {write_bundle(scale, path)} records, {path.stat().st_size:,} bytes")
 
 
 def _verify(folders: list[Path]) -> None:
