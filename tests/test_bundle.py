@@ -93,7 +93,7 @@ def test_a_tampered_bundle_is_refused():
         record["rows"][0]["value"] += 1
         return record
 
-    with pytest.raises(UserError, match="records.jsonl does not have its SHA-256 sum"):
+    with pytest.raises(UserError, match=r"records.jsonl does not have its SHA-256 sum"):
         import_bundle(rewritten(better))
 
 
