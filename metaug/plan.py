@@ -170,8 +170,11 @@ class Plan:
         spec = self.specs[spec] if isinstance(spec, str) else spec
         return Path("data") / f"{spec.dataset}-{spec.image_size}"
 
-    def training_data(self, spec: str) -> Path:
+    def training_data(self, spec: str) -> list[Path]:
         """The manifest of the prepared data set of a spec that is to be trained.
+
+        None is asked for where nothing is prepared and every trial has its record: these came from
+        elsewhere, in a bundle, and tables can be made of them without the data.
 
         Snakemake asks for it before it runs anything, and only for what its targets need: where the
         spec cannot be trained, that is one line on stderr and exit status 2.
@@ -181,7 +184,9 @@ class Plan:
         except UserError as error:
             print(f"error: {error}", file=sys.stderr)
             sys.exit(2)
-        return self.data_folder(spec) / MANIFEST
+        manifest = self.data_folder(spec) / MANIFEST
+        recorded = len(self.read_records(self.specs[spec])) == self.grid.trials
+        return [] if recorded and not manifest.exists() else [manifest]
 
     def origin(self, dataset: str, size: int) -> str:
         """What a data set has to be prepared from: another text, another preparation.

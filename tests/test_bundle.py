@@ -79,6 +79,15 @@ def test_trials_of_two_laboratories_are_pooled():
     assert path.exists()
 
 
+def test_no_data_are_asked_for_where_every_trial_has_its_record():
+    plan = plan_of("lite", trials=TRIALS)
+    assert plan.training_data(SPECS[0].hash) == []
+    path = record_path(plan.folder(SPECS[0]), 1)
+    path.unlink()
+    (manifest,) = plan.training_data(SPECS[0].hash)
+    assert manifest == Path("data/cifar10-32/manifest.json")
+
+
 def test_records_that_contradict_ours_are_refused_by_name_and_nothing_is_written():
     write_bundle("lite", Path("bundle.zip"))
     rows = [{"probe": "conv", "setting": "", "metric": "top1", "value": 1.0}]
