@@ -12,7 +12,7 @@ A claim is about the data sets, and the values of hyper-parameters, that the sca
 has none of the paper's data sets decides it on what stands in for them.
 """
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import lru_cache
 from typing import Any
 
@@ -157,9 +157,11 @@ def claim(name: str, where: str, statement: str) -> Callable[[Parts], Parts]:
     def register(parts: Parts) -> Parts:
         def parts_or_missing(grid: Grid) -> list[Part]:
             try:
-                return parts(grid)
+                found = parts(grid)
             except NotInScale as missing:
                 return [all_hold([Missing(str(missing))])]
+            nothing = Missing(f"{where}: too few values at scale {grid.scale.name} to compare")
+            return [part if part.statements else all_hold([nothing]) for part in found]
 
         CLAIMS.append(Claim(name, where, statement, parts_or_missing))
         return parts
@@ -275,7 +277,7 @@ def augmented_features_help_in_training(grid: Grid) -> list[Part]:
     with_, without = (
         {d: places[table5.row_name(d), column] for d in deltas} for column in ("with", "without")
     )
-    smallest, *between, largest = deltas
+    smallest, *between, largest = _at_least(2, deltas, table5, grid)
     return [
         Part(
             tuple(
@@ -457,10 +459,11 @@ def gamma_matters_little(grid: Grid) -> list[Part]:
     """The range over β, and that over δ (Figure 6), is greater than the range over γ: of MetAug on
     the data set of Figure 6, where the others run too (choice: Figure 7 has only-OUCL on another
     data set)."""
+    values = _at_least(2, grid.values("figure7.gamma", figure7.GAMMAS), figure7, grid)
     gammas = tuple(
         quantity(Query(grid.spec("metaug", dataset, gamma=gamma), "fc"))
         for dataset in grid.datasets(figure6.DATASET)
-        for gamma in grid.values("figure7.gamma", figure7.GAMMAS)
+        for gamma in values
     )
     return [
         all_hold(
@@ -484,7 +487,16 @@ def _sweep(grid: Grid, key: str) -> dict[float, Quantity]:
         values = held | {key: value}
         return places[f"{row}-{column}", values[row], values[column], values[third]]
 
-    return {v: at(v) for v in sorted(grid.values(f"figure6.{key}", figure6.VALUES[key]))}
+    values = sorted(grid.values(f"figure6.{key}", figure6.VALUES[key]))
+    return {value: at(value) for value in _at_least(2, values, figure6, grid)}
+
+
+def _at_least(count: int, values: Sequence[float], artefact: Any, grid: Grid) -> Sequence[float]:
+    """The values of a sweep, which must be so many to be compared."""
+    if len(values) < count:
+        name = artefact.__name__.rpartition(".")[2]
+        raise NotInScale(f"{name} has fewer than {count} values at scale {grid.scale.name}")
+    return values
 
 
 def _columns(places: Places) -> list[str]:

@@ -315,6 +315,17 @@ def test_what_a_scale_leaves_out_is_named_and_not_run(smoke_plan):
     assert outcome.deciding.text == "table4 at set8, looc is not part of scale smoke"
 
 
+@pytest.mark.parametrize("count", [1, 2])
+def test_sweeps_of_few_values_leave_claims_open_and_break_nothing(smoke_plan, count):
+    grid = {
+        key: values[:count] if isinstance(values, list) else values
+        for key, values in smoke_plan.scale.grid.items()
+    }
+    plan = Plan(smoke_plan.config, smoke_plan.scale.model_copy(update={"grid": grid}), SCALES)
+    verdicts = {o.verdict for o in plan.decide(Results(pd.DataFrame(columns=COLUMNS)))}
+    assert verdicts == {"not run"}
+
+
 @pytest.mark.parametrize("scale", ["smoke", "lite", "full"])
 @pytest.mark.parametrize("claim", CLAIMS, ids=IDS)
 def test_every_place_that_a_claim_names_exists(claim, scale, request):
