@@ -17,6 +17,7 @@ from functools import lru_cache
 from typing import Any
 
 from metaug.config import Grid
+from metaug.errors import UserError
 from metaug.paper import (
     figure2,
     figure3,
@@ -158,7 +159,8 @@ def claim(name: str, where: str, statement: str) -> Callable[[Parts], Parts]:
         def parts_or_missing(grid: Grid) -> list[Part]:
             try:
                 found = parts(grid)
-            except NotInScale as missing:
+            except (NotInScale, UserError) as missing:
+                # a method that is impossible at this scale is an error where it is asked for
                 return [all_hold([Missing(str(missing))])]
             nothing = Missing(f"{where}: too few values at scale {grid.scale.name} to compare")
             return [part if part.statements else all_hold([nothing]) for part in found]

@@ -96,7 +96,8 @@ def test_neighbours_and_spread_are_those_of_the_plain_features(run, training_set
     """Also where the linear probe trains on augmented copies."""
     for copies in (0, 2):
         method, rows = run(
-            "simclr", probe={"augmented_copies": copies, "neighbours": 3, "epochs": 2}
+            "simclr",
+            probe={"augmented_copies": copies, "neighbours": 3, "epochs": 2, "averaged_epochs": 1},
         )
         plain = Augmentation("none", 32)
         train, test = (
@@ -117,7 +118,9 @@ def test_augmented_copies_are_drawn_from_the_trial_and_differ(run, training_set,
         return original(train, *arguments)
 
     monkeypatch.setattr(protocol, "linear_probe", probe)
-    method, _ = run("simclr", trial=3, probe={"augmented_copies": 2, "epochs": 2})
+    method, _ = run(
+        "simclr", trial=3, probe={"augmented_copies": 2, "epochs": 2, "averaged_epochs": 1}
+    )
     conv = seen[0]
     assert len(conv) == 2
     assert not torch.equal(conv[0][0], conv[1][0])
