@@ -212,7 +212,7 @@ class Plan:
         ]
 
     def _specs(self, artefact: str | None) -> Iterable[TrialSpec]:
-        return self.specs.values() if artefact is None else self.specs_of[artefact]
+        return self.specs.values() if artefact is None else self.specs_of.get(artefact, ())
 
     def read_records(self, spec: TrialSpec) -> list[dict[str, Any]]:
         """The valid records of a spec, by trial."""
