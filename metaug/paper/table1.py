@@ -1,6 +1,7 @@
 """Table 1: linear probes on four data sets, AlexNet conv and fc."""
 
 from metaug.config import Grid
+from metaug.method import find_method
 from metaug.paper.cells import TablePlace, row_cells, table_cells
 from metaug.paper.floors import FLOOR, floor_cells, floor_rows
 from metaug.paper.notes import dataset_notes, protocol_notes
@@ -56,7 +57,22 @@ def cells(grid: Grid) -> dict[TablePlace, Query]:
         columns = {f"{dataset}_{probe}": (probe, "top1") for probe in PROBES}
         for method in grid.wanted(methods_of(grid)):
             found |= row_cells(method, grid.spec(method, dataset), columns)
-    return found | floor_cells(grid, found)
+    return found | (floor_cells(grid, found) if found else _floors_alone(grid))
+
+
+def _floors_alone(grid: Grid) -> dict[TablePlace, Query]:
+    """The floors of all networks of the table, for a user who wants nothing else."""
+    kinds = [find_method(method) for method in METHODS]
+    views = dict.fromkeys(kind.views_of(kind.Hyper()) for kind in kinds)
+    return floor_cells(
+        grid,
+        {
+            (str(i), f"{dataset}_{probe}"): Query(grid.spec(FLOOR, dataset, views=v), probe)
+            for dataset in grid.datasets(*DATASETS)
+            for i, v in enumerate(views)
+            for probe in PROBES
+        },
+    )
 
 
 def render(grid: Grid, results: Results) -> Table:

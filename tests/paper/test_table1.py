@@ -102,6 +102,13 @@ def test_a_method_that_the_paper_does_not_know_joins():
     assert run_cells(table) == set(asked)
 
 
+def test_the_floors_can_be_had_alone():
+    asked = table1.cells(plan_of("smoke", methods=("random",)).grid)
+    assert {query.spec.method for query in asked.values()} == {"random"}
+    rows = {row for row, _ in table1.cells(plan_of("smoke").grid) if row.startswith("random")}
+    assert {row for row, _ in asked} == rows
+
+
 def test_all_methods_but_bigan_are_optimised_alike():
     def optimiser(spec):
         return spec.optimizer, spec.learning_rate, spec.weight_decay, spec.schedule
