@@ -98,3 +98,11 @@ def test_every_printed_number_is_in_its_place_of_our_table(number):
     assert set(printed(name)) <= places
     for place, value in printed(name).items():
         assert table.cells[place].published == value.value
+
+
+@pytest.mark.parametrize("number", range(1, 7))
+def test_only_averages_and_quotations_are_printed_and_not_asked_for(number):
+    name = f"table{number}"
+    alone = set(printed(name)) - set(plan_of("full").cells[name])
+    assert all(column == "average" or row.endswith("_quoted") for row, column in alone)
+    assert bool(alone) == (number in (2, 6))
