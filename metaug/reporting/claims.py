@@ -18,7 +18,7 @@ import pandas as pd
 from statsmodels.stats.multitest import multipletests
 
 from metaug.config import Grid
-from metaug.reporting.looks import LEVEL
+from metaug.reporting.looks import LEVEL, OVERLAP, corrected
 from metaug.reporting.results import Query, Results
 from metaug.reporting.statistics import (
     NAN,
@@ -324,7 +324,7 @@ def decide_claims(
 
 def _holm(p_values: Sequence[float]) -> list[float]:
     """After Holm over all claims; what has not been run counts as 1."""
-    known = [1.0 if math.isnan(p) else p for p in p_values]
+    known = [min(1.0, OVERLAP * _or_one(p)) for p in p_values]
     return list(map(float, multipletests(known, method="holm")[1])) if known else []
 
 
@@ -361,7 +361,7 @@ def _decide_part(part: Part, findings: Sequence[Finding], results: Results, part
     """
     needed, allowed = part.needed, len(findings) - part.needed + 1
     for_it = at_least([f.comparison.p_holds for f in findings], needed)
-    against = min(1.0, parts * at_least([f.comparison.p_reversed for f in findings], allowed))
+    against = at_least([f.comparison.p_reversed for f in findings], allowed, parts)
     by_p = sorted(findings, key=lambda f: _or_one(f.comparison.p_holds))
     missing = [f for f in findings if f.verdict == "not run"]
     if for_it <= LEVEL:
@@ -371,7 +371,7 @@ def _decide_part(part: Part, findings: Sequence[Finding], results: Results, part
         return _Decided("contradicted", worst[allowed - 1], for_it, against)
     if missing:
         return _Decided("not run", missing[0], for_it, against)
-    if parts * _or_one(_p_ruled_out(part, results)) <= LEVEL:
+    if corrected(_or_one(_p_ruled_out(part, results)), parts) <= LEVEL:
         return _Decided("ruled out", by_p[needed - 1], for_it, against)
     return _Decided("inconclusive", by_p[needed - 1], for_it, against)
 

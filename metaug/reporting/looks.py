@@ -8,7 +8,8 @@ Kim and DeMets (1987) with ρ = 1/2: half of it at the first look, because most 
 """
 
 LOOKS = (5, 10, 20)
-"""Trials at which a comparison is decided. Those between two looks wait for the next."""
+"""Trials at which a comparison is decided. Those between two looks wait for the next; what has been
+decided at one stays decided."""
 
 LEVEL = 0.05
 """Chance of a wrong verdict of one kind, over all looks together."""
@@ -19,11 +20,21 @@ few degrees of freedom the normal ones of the tables do not serve. The benchmark
 simulation, and a test holds the overall error to `LEVEL`."""
 
 
-def look_of(trials: int) -> int:
-    """The last look that so many trials have reached; 0 before the first."""
-    return max((look for look in LOOKS if look <= trials), default=0)
+OVERLAP = sum(LEVELS.values()) / LEVEL
+"""How much more often than `LEVEL` says a test would be wrong over looks that did not overlap. Tests
+that are corrected for their number are so strict that looks overlap less: this corrects them too."""
+
+
+def looks_of(trials: int) -> tuple[int, ...]:
+    """The looks that so many trials have reached."""
+    return tuple(look for look in LOOKS if look <= trials)
 
 
 def scaled(p: float, look: int) -> float:
     """A p-value on the scale on which `LEVEL` is the limit at every look."""
     return min(1.0, p * LEVEL / LEVELS[look])
+
+
+def corrected(p: float, count: int) -> float:
+    """A p-value that was picked out of so many, over all looks."""
+    return p if count == 1 else min(1.0, p * count * OVERLAP)

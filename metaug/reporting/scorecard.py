@@ -42,17 +42,18 @@ HEADINGS = ScaleTexts(
 
 RULES = (
     "A claim is a set of comparisons on paired trials, by one-sided t-tests. A comparison holds, "
-    "is reversed (significant the other way), is ruled out (neither, and the difference that the "
-    "paper prints lies above the one-sided 95 % bound), is undecided, or has not been run (fewer "
+    "is reversed (significant the other way), is ruled out (neither, and it is significantly "
+    "below the difference that the paper prints), is undecided, or has not been run (fewer "
     "than five common trials).",
     "A claim is reproduced if all its comparisons hold (or the share that it speaks of), "
     "contradicted if one is reversed (or so many that the share is out of reach), and ruled out if "
     "neither is so and the mean of its differences lies below the mean of the printed ones: there "
     "is no effect of that size. A reversed comparison outranks a missing one.",
-    "Trials count at 5, 10 and 20; the level of 0.05 is spent over these looks, and p is scaled so "
-    "that 0.05 is the limit at each. Where all comparisons must hold, the largest p is that of the "
-    "claim (an intersection-union test); where some must, or one would contradict, p is corrected "
-    "for their number. The last p is after Holm over all claims.",
+    "Trials count at 5, 10 and 20. The level of 0.05 is spent over these looks, p is scaled so that "
+    "0.05 is the limit at each, and what was decided at one stays decided. Where all comparisons "
+    "must hold, the largest p is that of the claim (an intersection-union test); where some must, "
+    "or one would contradict, p is corrected for their number. The last p is after Holm over all "
+    "claims.",
     "“At least as good as” allows for 0.2 points, the half-width that the paper prints. The ranges "
     "over β and δ “matter a lot” beyond 1 point (choice).",
     "Difference, interval, p and n are those of the comparison on which the verdict turns: the "

@@ -5,7 +5,7 @@ trials, differences paired by trial, one-sided t-tests with the level spent over
 """
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
-from metaug.reporting.looks import LEVEL, look_of, scaled
+from metaug.reporting.looks import LEVEL, corrected, looks_of, scaled
 
 NAN = float("nan")
 
@@ -45,7 +45,8 @@ class Comparison:
         low, high: its 95 % t-interval.
         n: trials that count: those up to the last look that was reached (0: none was).
         effect_size: Cohen's d_z, mean over standard deviation of the differences.
-        p_holds: of the test for the statement, scaled so that 0.05 is the limit at every look.
+        p_holds: of the test for the statement, scaled so that 0.05 is the limit at every look; the
+            smallest of the looks that were reached, because what was decided stays decided.
         p_reversed: of the test for its opposite, scaled likewise.
         p_ruled_out: of the test that the difference is less than the printed one; nan where none
             is printed.
@@ -104,25 +105,28 @@ def compare(differences: pd.Series, published: float = NAN, margin: float = 0.0)
         raise ValueError("compare: a trial occurs twice")
     if not np.isfinite(differences).all():
         raise ValueError("compare: a difference is not a finite number")
-    look = look_of(len(differences))
-    if not look:
+    values = differences.sort_index().to_numpy(dtype=np.float64)
+    looks = looks_of(len(values))
+    if not looks:
         return Comparison()
-    sample = differences.sort_index().to_numpy(dtype=np.float64)[:look]
+    sample = values[: looks[-1]]
     interval = t_interval(sample)
     mean, half_width = interval.mean, 0.0 if _equal(sample) else interval.half_width
-    within = max(p_above(sample, -EQUIVALENCE), p_above(-sample, -EQUIVALENCE))
+
+    def p(sign: int, bound: float) -> float:
+        """The smallest p-value over the looks that sign * difference is above the bound."""
+        return min(scaled(float(p_above(sign * values[:look], bound)), look) for look in looks)
+
     return Comparison(
         effect=mean,
         low=mean - half_width,
         high=mean + half_width,
-        n=look,
+        n=looks[-1],
         effect_size=_effect_size(sample),
-        p_holds=scaled(float(p_above(sample, -margin)), look),
-        p_reversed=scaled(float(p_above(-sample, margin)), look),
-        p_ruled_out=NAN
-        if math.isnan(published)
-        else scaled(float(p_above(-sample, -published)), look),
-        equivalent=scaled(float(within), look) <= LEVEL,
+        p_holds=p(1, -margin),
+        p_reversed=p(-1, margin),
+        p_ruled_out=NAN if math.isnan(published) else p(-1, -published),
+        equivalent=max(p(1, -EQUIVALENCE), p(-1, -EQUIVALENCE)) <= LEVEL,
     )
 
 
@@ -157,15 +161,16 @@ def _equal(samples: np.ndarray) -> np.ndarray:
     return np.asarray(np.ptp(samples, axis=-1) <= RESOLUTION)
 
 
-def at_least(p_values: Sequence[float], count: int) -> float:
+def at_least(p_values: Sequence[float], count: int, families: int = 1) -> float:
     """p-value of "at least `count` of these hold": a partial conjunction (Benjamini and Heller
     2008), valid whatever the dependence.
 
     All must hold: the largest p, without a correction (an intersection-union test). One must hold:
     the smallest times their number (Bonferroni). nan, a test that was not made, counts as 1.
+    `families`: so many such sets were looked at.
     """
     ordered = sorted(1.0 if math.isnan(p) else p for p in p_values)
-    return min(1.0, (len(ordered) - count + 1) * ordered[count - 1])
+    return corrected(ordered[count - 1], families * (len(ordered) - count + 1))
 
 
 def range_above(settings: Sequence[pd.Series], bound: float) -> Comparison:
@@ -175,14 +180,15 @@ def range_above(settings: Sequence[pd.Series], bound: float) -> Comparison:
     (Bonferroni); it is not if every pair is shown to differ by less (intersection-union). So it
     needs no allowance for having picked the best and the worst after looking.
     """
-    values, look = _together(settings)
-    if not look:
-        return Comparison()
-    pairs = _ordered_pairs(values)
-    above = at_least(list(p_above(pairs, bound)), 1)
-    below = at_least(list(p_above(-pairs, -bound)), len(pairs))
-    widest = pairs[int(np.argmax(pairs.mean(-1)))] - bound
-    return _ranged(widest, look, above, below)
+    values = _together(settings)
+
+    def judged(look: int) -> tuple[float, float, np.ndarray]:
+        pairs = _ordered_pairs(values[:, :look])
+        above = at_least(list(p_above(pairs, bound)), 1)
+        below = at_least(list(p_above(-pairs, -bound)), len(pairs))
+        return above, below, pairs[int(np.argmax(pairs.mean(-1)))] - bound
+
+    return _ranged(judged, looks_of(values.shape[1]))
 
 
 def range_greater(larger: Sequence[pd.Series], smaller: Sequence[pd.Series]) -> Comparison:
@@ -191,19 +197,31 @@ def range_greater(larger: Sequence[pd.Series], smaller: Sequence[pd.Series]) -> 
     It is so if one difference within the first is greater than every difference within the second:
     an intersection-union test for each ordered pair of the first, and Bonferroni over these.
     """
-    values, look = _together([*larger, *smaller])
-    if not look:
+    values = _together([*larger, *smaller])
+
+    def judged(look: int) -> tuple[float, float, np.ndarray]:
+        ours = _ordered_pairs(values[: len(larger), :look])
+        theirs = _ordered_pairs(values[len(larger) :, :look])
+        gaps = ours[:, None] - theirs[None]
+        holds = at_least(list(p_above(gaps, 0.0).max(1)), 1)
+        reverse = at_least(list(p_above(-gaps, 0.0).max(0)), 1)
+        widest = ours[int(np.argmax(ours.mean(-1)))] - theirs[int(np.argmax(theirs.mean(-1)))]
+        return holds, reverse, widest
+
+    return _ranged(judged, looks_of(values.shape[1]))
+
+
+def _ranged(
+    judged: Callable[[int], tuple[float, float, np.ndarray]], looks: Sequence[int]
+) -> Comparison:
+    """The comparison of a range, with effect and interval of the widest pair at the last look.
+
+    `judged` gives, for a look, the p-values for and against, and the differences of that pair.
+    """
+    if not looks:
         return Comparison()
-    ours, theirs = _ordered_pairs(values[: len(larger)]), _ordered_pairs(values[len(larger) :])
-    gaps = ours[:, None] - theirs[None]
-    holds = at_least(list(p_above(gaps, 0.0).max(1)), 1)
-    reverse = at_least(list(p_above(-gaps, 0.0).max(0)), 1)
-    widest = ours[int(np.argmax(ours.mean(-1)))] - theirs[int(np.argmax(theirs.mean(-1)))]
-    return _ranged(widest, look, holds, reverse)
-
-
-def _ranged(differences: np.ndarray, look: int, p_holds: float, p_reversed: float) -> Comparison:
-    """The comparison of a range, with effect and interval of the widest pair."""
+    found = {look: judged(look) for look in looks}
+    differences = found[looks[-1]][2]
     mean, half_width, n = t_interval(differences)
     return Comparison(
         effect=mean,
@@ -211,16 +229,15 @@ def _ranged(differences: np.ndarray, look: int, p_holds: float, p_reversed: floa
         high=mean + half_width,
         n=n,
         effect_size=_effect_size(differences),
-        p_holds=scaled(p_holds, look),
-        p_reversed=scaled(p_reversed, look),
+        p_holds=min(scaled(holds, look) for look, (holds, _, _) in found.items()),
+        p_reversed=min(scaled(reverse, look) for look, (_, reverse, _) in found.items()),
     )
 
 
-def _together(settings: Sequence[pd.Series]) -> tuple[np.ndarray, int]:
-    """Values by setting and trial, of the trials that all settings have, up to the last look."""
+def _together(settings: Sequence[pd.Series]) -> np.ndarray:
+    """Values by setting and trial, of the trials that all settings have."""
     frame = pd.concat([s.rename(i) for i, s in enumerate(settings)], axis=1).dropna().sort_index()
-    look = look_of(len(frame))
-    return frame.to_numpy(dtype=np.float64)[:look].T, look
+    return frame.to_numpy(dtype=np.float64).T
 
 
 def _ordered_pairs(values: np.ndarray) -> np.ndarray:
