@@ -21,8 +21,8 @@ simulation, and a test holds the overall error to `LEVEL`."""
 
 
 OVERLAP = sum(LEVELS.values()) / LEVEL
-"""How much more often than `LEVEL` says a test would be wrong over looks that did not overlap. Tests
-that are corrected for their number are so strict that looks overlap less: this corrects them too."""
+"""How much more often than `LEVEL` a test would be wrong if looks did not overlap. Tests that are
+corrected for their number are so strict that looks overlap less: this corrects them too."""
 
 
 def looks_of(trials: int) -> tuple[int, ...]:
