@@ -50,9 +50,9 @@ RULES = (
     "neither is so and the mean of its differences lies below the mean of the printed ones: there "
     "is no effect of that size. A reversed comparison outranks a missing one.",
     "Trials count at 5, 10 and 20. The level of 0.05 is spent over these looks, p is scaled so "
-    "that 0.05 is the limit at each, and what was decided at one stays decided. Where all comparisons "
-    "must hold, the largest p is that of the claim (an intersection-union test); where some must, "
-    "or one would contradict, p is corrected for their number. The last p is after Holm over all "
+    "that 0.05 is the limit at each, and what was decided at one stays decided. Where all must "
+    "hold, the largest p is that of the claim (an intersection-union test); where some must, or "
+    "one would contradict, p is corrected for their number. The last p is after Holm over all "
     "claims.",
     "“At least as good as” allows for 0.2 points, the half-width that the paper prints. The ranges "
     "over β and δ “matter a lot” beyond 1 point (choice).",
