@@ -185,8 +185,9 @@ class Plan:
             print(f"error: {error}", file=sys.stderr)
             sys.exit(2)
         manifest = self.data_folder(spec) / MANIFEST
-        recorded = len(self.read_records(self.specs[spec])) == self.grid.trials
-        return [] if recorded and not manifest.exists() else [manifest]
+        if not manifest.exists() and len(self.read_records(self.specs[spec])) == self.grid.trials:
+            return []
+        return [manifest]
 
     def origin(self, dataset: str, size: int) -> str:
         """What a data set has to be prepared from: another text, another preparation.
