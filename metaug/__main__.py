@@ -15,7 +15,7 @@ import sys
 from pathlib import Path
 
 try:
-    import yaml  # noqa: F401
+    import yaml  # noqa: F401 (the suite needs it, the library does not)
 except ModuleNotFoundError:
     print("error: the suite is missing: pip install 'metaug-reproduction[suite]'", file=sys.stderr)
     sys.exit(2)

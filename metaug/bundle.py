@@ -18,7 +18,7 @@ from rocrate.model import ContextEntity
 from rocrate.rocrate import ROCrate
 
 from metaug.errors import UserError
-from metaug.files import atomic_path
+from metaug.files import atomic_path, atomic_write_text
 from metaug.method import find_method
 from metaug.record import FORMAT, read_record, record_path
 from metaug.spec import PROTOCOL_VERSION, TrialSpec
@@ -99,8 +99,7 @@ def import_bundle(path: Path, results: Path = Path("results")) -> Imported:
                 "bundle's"
             )
     for target, record in fresh.items():
-        with atomic_path(target) as temporary:
-            temporary.write_text(json.dumps(record, indent=1) + "\n")
+        atomic_write_text(target, json.dumps(record, indent=1) + "\n")
     return Imported(len(fresh), known, superseded)
 
 

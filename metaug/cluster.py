@@ -7,18 +7,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from metaug.data.datasets import DATASETS
 from metaug.slurm import earlier_jobs
 from metaug.spec import TrialSpec
-
-IMAGES = {
-    "digits_m": 1_797,
-    "cifar10": 60_000,
-    "cifar100": 60_000,
-    "stl10": 13_000,
-    "tiny_imagenet": 110_000,
-    "imagenet": 1_331_167,
-}
-"""Training and test images of a data set."""
 
 REPRESENTATION = {"alexnet": 12_288, "resnet18": 512, "resnet50": 2_048}
 """Numbers in all read-outs of an image, of one full-width RGB network; AlexNet has a third more
@@ -43,7 +34,9 @@ def memory_mb(spec: TrialSpec) -> int:
     if spec.hyper.get("augmented_readout") == "layer":
         numbers *= 2
     copies = 2 + spec.probe.augmented_copies
-    return BASE_MB + int(copies * 4 * numbers * IMAGES[spec.dataset] / 1e6)
+    dataset = DATASETS[spec.dataset]
+    images = dataset.training_images + dataset.test_images
+    return BASE_MB + int(copies * 4 * numbers * images / 1e6)
 
 
 def waiting_for_earlier_jobs() -> dict[str, Callable[[Any], str]]:

@@ -16,16 +16,6 @@ from metaug.seeds import draws_of
 from metaug.spec import TrialSpec
 from metaug.training.loop import choose_device
 
-TRAINING_IMAGES = {
-    "digits_m": 1_437,
-    "cifar10": 50_000,
-    "cifar100": 50_000,
-    "stl10": 5_000,
-    "tiny_imagenet": 100_000,
-    "imagenet": 1_281_167,
-}
-"""Sizes of the training splits, for data sets that have not been prepared yet."""
-
 MEASURED_IMAGES = 10_000
 """A method is timed as if it had at most so many training images: its memory bank is small."""
 
@@ -193,7 +183,7 @@ def training_images(plan: Plan, spec: TrialSpec) -> int:
     try:
         available = len(open_prepared(plan.data_folder(spec)).train.labels)
     except UserError:  # not prepared yet
-        available = TRAINING_IMAGES[spec.dataset]
+        available = DATASETS[spec.dataset].training_images
     return min(spec.train_images or available, available)
 
 

@@ -1,4 +1,4 @@
-"""The data sets by name: how many classes, how large the images, where they are looked for.
+"""The data sets by name: classes, images and their size, where they are looked for.
 
 Where they can be obtained (all but the first go into one folder, `data_root`):
 
@@ -26,6 +26,7 @@ class Dataset:
         classes: number of classes of the whole data set; a source may hold fewer.
         image_size: side of its images in pixels; for `imagenet`, whose images differ in size, the
             side customarily trained on.
+        training_images, test_images: how many images its splits have.
         folders: names of its folder under `data_root`, in the order in which they are tried.
         test_splits: names of its test split, in the order in which they are tried.
     """
@@ -33,6 +34,8 @@ class Dataset:
     name: str
     classes: int
     image_size: int
+    training_images: int
+    test_images: int
     folders: tuple[str, ...]
     test_splits: tuple[str, ...] = ("test", "val", "valid", "validation")
 
@@ -43,11 +46,19 @@ _VAL_FIRST = ("val", "valid", "validation", "test")
 DATASETS: dict[str, Dataset] = {
     dataset.name: dataset
     for dataset in (
-        Dataset("digits_m", 10, 32, ()),
-        Dataset("cifar10", 10, 32, ("cifar10",)),
-        Dataset("cifar100", 100, 32, ("cifar100",)),
-        Dataset("stl10", 10, 96, ("stl10",)),
-        Dataset("tiny_imagenet", 200, 64, ("tiny-imagenet-200", "tiny_imagenet"), _VAL_FIRST),
-        Dataset("imagenet", 1000, 224, ("imagenet",), _VAL_FIRST),
+        Dataset("digits_m", 10, 32, 1_437, 360, ()),
+        Dataset("cifar10", 10, 32, 50_000, 10_000, ("cifar10",)),
+        Dataset("cifar100", 100, 32, 50_000, 10_000, ("cifar100",)),
+        Dataset("stl10", 10, 96, 5_000, 8_000, ("stl10",)),
+        Dataset(
+            "tiny_imagenet",
+            200,
+            64,
+            100_000,
+            10_000,
+            ("tiny-imagenet-200", "tiny_imagenet"),
+            _VAL_FIRST,
+        ),
+        Dataset("imagenet", 1000, 224, 1_281_167, 50_000, ("imagenet",), _VAL_FIRST),
     )
 }

@@ -81,13 +81,8 @@ def cells(grid: Grid) -> dict[tuple[str, int], Query]:
         (claim.id, i): query
         for claim in CLAIMS
         for i, query in enumerate(claim.queries(everything))
-        if grid.wanted((query.spec.method,)) and wants(grid, query.spec.dataset)
+        if grid.wanted((query.spec.method,)) and grid.datasets(query.spec.dataset)
     }
-
-
-def wants(grid: Grid, dataset: str) -> bool:
-    """Whether the user wants a data set."""
-    return grid.config.datasets is None or dataset in grid.config.datasets
 
 
 @lru_cache(maxsize=8)
@@ -124,7 +119,7 @@ class Places(Mapping[Place, Quantity]):
     """The places of an artefact by name, each with its query and the paper's number."""
 
     def __init__(self, artefact: Any, grid: Grid) -> None:
-        self.artefact = artefact.__name__.rpartition(".")[2]
+        self.artefact = _name(artefact)
         self.scale = grid.scale.name
         self.cells = _cells_of(artefact, grid)
 
@@ -279,7 +274,7 @@ def augmented_features_help_in_training(grid: Grid) -> list[Part]:
     with_, without = (
         {d: places[table5.row_name(d), column] for d in deltas} for column in ("with", "without")
     )
-    smallest, *between, largest = _at_least(2, deltas, table5, grid)
+    smallest, *between, largest = _enough(deltas, table5, grid)
     return [
         Part(
             tuple(
@@ -441,14 +436,7 @@ def beta_and_delta_matter(grid: Grid) -> list[Part]:
     the smallest α. Each runs alone, the other two held where the figure holds them."""
     smallest, *greater = _sweep(grid, "alpha").items()
     return [
-        all_hold(
-            RangeStatement(
-                f"range over {figure6.SYMBOLS[key]} > {LARGE:g} point",
-                tuple(_sweep(grid, key).values()),
-                LARGE,
-            )
-            for key in ("beta", "delta")
-        ),
+        _ranges_exceed(grid, LARGE, f"{LARGE:g} point"),
         some_hold(
             Statement(f"α = {power_of_ten(value)} > {power_of_ten(smallest[0])}", cell, smallest[1])
             for value, cell in greater
@@ -461,22 +449,25 @@ def gamma_matters_little(grid: Grid) -> list[Part]:
     """The range over β, and that over δ (Figure 6), is greater than the range over γ: of MetAug on
     the data set of Figure 6, where the others run too (choice: Figure 7 has only-OUCL on another
     data set)."""
-    values = _at_least(2, grid.values("figure7.gamma", figure7.GAMMAS), figure7, grid)
+    values = _enough(grid.values("figure7.gamma", figure7.GAMMAS), figure7, grid)
     gammas = tuple(
         quantity(Query(grid.spec("metaug", dataset, gamma=gamma), "fc"))
         for dataset in grid.datasets(figure6.DATASET)
         for gamma in values
     )
-    return [
-        all_hold(
-            RangeStatement(
-                f"range over {figure6.SYMBOLS[key]} > range over γ",
-                tuple(_sweep(grid, key).values()),
-                gammas,
-            )
-            for key in ("beta", "delta")
+    return [_ranges_exceed(grid, gammas, "range over γ")]
+
+
+def _ranges_exceed(grid: Grid, bound: float | tuple[Quantity, ...], words: str) -> Part:
+    """The range over β, and that over δ, is greater than a bound, which `words` name."""
+    return all_hold(
+        RangeStatement(
+            f"range over {figure6.SYMBOLS[key]} > {words}",
+            tuple(_sweep(grid, key).values()),
+            bound,
         )
-    ]
+        for key in ("beta", "delta")
+    )
 
 
 def _sweep(grid: Grid, key: str) -> dict[float, Quantity]:
@@ -490,15 +481,19 @@ def _sweep(grid: Grid, key: str) -> dict[float, Quantity]:
         return places[f"{row}-{column}", values[row], values[column], values[third]]
 
     values = sorted(grid.values(f"figure6.{key}", figure6.VALUES[key]))
-    return {value: at(value) for value in _at_least(2, values, figure6, grid)}
+    return {value: at(value) for value in _enough(values, figure6, grid)}
 
 
-def _at_least(count: int, values: Sequence[float], artefact: Any, grid: Grid) -> Sequence[float]:
-    """The values of a sweep, which must be so many to be compared."""
-    if len(values) < count:
-        name = artefact.__name__.rpartition(".")[2]
-        raise NotInScale(f"{name} has fewer than {count} values at scale {grid.scale.name}")
+def _enough(values: Sequence[float], artefact: Any, grid: Grid) -> Sequence[float]:
+    """The values of a sweep; two or more, to be compared."""
+    if len(values) < 2:
+        raise NotInScale(f"{_name(artefact)} has fewer than 2 values at scale {grid.scale.name}")
     return values
+
+
+def _name(artefact: Any) -> str:
+    """table1 for the module `metaug.paper.table1`."""
+    return str(artefact.__name__.rpartition(".")[2])
 
 
 def _columns(places: Places) -> list[str]:

@@ -50,6 +50,16 @@ def floor_cells(grid: Grid, cells: Mapping[TablePlace, Query]) -> dict[TablePlac
     return {place: found[place] for place in places}
 
 
+def floor_row(grid: Grid, cells: Mapping[TablePlace, Query]) -> dict[TablePlace, Query]:
+    """The floors of a table whose columns have a network each: one row, `FLOOR`.
+
+    There is none where the user does not want the untrained network.
+    """
+    if not grid.wanted((FLOOR,)):
+        return {}
+    return {(FLOOR, column): floor_query(grid, query) for (_, column), query in cells.items()}
+
+
 def floor_rows(grid: Grid, cells: Mapping[TablePlace, Query]) -> list[Row]:
     """The rows of the floors among a table's cells, such as "Untrained, RGB"."""
     specs = {row: query.spec for (row, _), query in cells.items() if query.spec.method == FLOOR}

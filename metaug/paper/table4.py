@@ -3,7 +3,7 @@
 from metaug.config import Grid
 from metaug.data.augment import Crop, Grey, Jitter, Mixup, canonical
 from metaug.paper.cells import TablePlace, dataset_of, table_cells
-from metaug.paper.floors import FLOOR, floor_query
+from metaug.paper.floors import FLOOR, floor_row
 from metaug.paper.notes import protocol_notes, stand_in_note
 from metaug.reporting.names import dataset_name, method_name
 from metaug.reporting.results import Query, Results
@@ -67,8 +67,7 @@ def cells(grid: Grid) -> dict[TablePlace, Query]:
                 if has_set(method, number):
                     spec = grid.spec(method, dataset, augmentation=recipe(method, number))
                     found[f"set{number}", method] = Query(spec, "fc")
-    floors = {(FLOOR, column): floor_query(grid, query) for (_, column), query in found.items()}
-    return found | (floors if grid.wanted((FLOOR,)) else {})
+    return found | floor_row(grid, found)
 
 
 def render(grid: Grid, results: Results) -> Table:

@@ -4,7 +4,7 @@ from typing import Any
 
 from metaug.config import Grid
 from metaug.paper.cells import TablePlace, dataset_of, row_cells, table_cells
-from metaug.paper.floors import FLOOR, floor_query
+from metaug.paper.floors import FLOOR, floor_row
 from metaug.paper.notes import protocol_notes, stand_in_note
 from metaug.reporting.names import dataset_name, method_name
 from metaug.reporting.results import Query, Results
@@ -50,8 +50,7 @@ def cells(grid: Grid) -> dict[TablePlace, Query]:
                     found |= row_cells(
                         method, grid.spec(method, dataset, "resnet50", **changes), columns
                     )
-    floors = {(FLOOR, column): floor_query(grid, query) for (_, column), query in found.items()}
-    return found | (floors if grid.wanted((FLOOR,)) else {})
+    return found | floor_row(grid, found)
 
 
 def render(grid: Grid, results: Results) -> Table:

@@ -25,6 +25,7 @@ from metaug.reporting.statistics import (
     Comparison,
     at_least,
     compare,
+    or_one,
     range_above,
     range_greater,
 )
@@ -324,7 +325,7 @@ def decide_claims(
 
 def _holm(p_values: Sequence[float]) -> list[float]:
     """After Holm over all claims; what has not been run counts as 1."""
-    known = [min(1.0, OVERLAP * _or_one(p)) for p in p_values]
+    known = [min(1.0, OVERLAP * or_one(p)) for p in p_values]
     return list(map(float, multipletests(known, method="holm")[1])) if known else []
 
 
@@ -362,16 +363,16 @@ def _decide_part(part: Part, findings: Sequence[Finding], results: Results, part
     needed, allowed = part.needed, len(findings) - part.needed + 1
     for_it = at_least([f.comparison.p_holds for f in findings], needed)
     against = at_least([f.comparison.p_reversed for f in findings], allowed, parts)
-    by_p = sorted(findings, key=lambda f: _or_one(f.comparison.p_holds))
+    by_p = sorted(findings, key=lambda f: or_one(f.comparison.p_holds))
     missing = [f for f in findings if f.verdict == "not run"]
     if for_it <= LEVEL:
         return _Decided("reproduced", by_p[needed - 1], for_it, against)
     if against <= LEVEL:
-        worst = sorted(findings, key=lambda f: _or_one(f.comparison.p_reversed))
+        worst = sorted(findings, key=lambda f: or_one(f.comparison.p_reversed))
         return _Decided("contradicted", worst[allowed - 1], for_it, against)
     if missing:
         return _Decided("not run", missing[0], for_it, against)
-    if corrected(_or_one(_p_ruled_out(part, results)), parts) <= LEVEL:
+    if corrected(or_one(_p_ruled_out(part, results)), parts) <= LEVEL:
         return _Decided("ruled out", by_p[needed - 1], for_it, against)
     return _Decided("inconclusive", by_p[needed - 1], for_it, against)
 
@@ -395,10 +396,6 @@ def _p_ruled_out(part: Part, results: Results) -> float:
 def _weakness(part: _Decided) -> float:
     """To sort by: the strongest counterexample, else the part that is least certain to hold."""
     return part.p_contradicted if part.verdict == "contradicted" else -part.p_reproduced
-
-
-def _or_one(p: float) -> float:
-    return 1.0 if math.isnan(p) else p
 
 
 def by_chance(outcomes: Sequence[Outcome]) -> float:

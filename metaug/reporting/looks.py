@@ -19,7 +19,6 @@ LEVELS = {5: 0.0250, 10: 0.0153, 20: 0.0210}
 few degrees of freedom the normal ones of the tables do not serve. The benchmark repeats the
 simulation, and a test holds the overall error to `LEVEL`."""
 
-
 OVERLAP = sum(LEVELS.values()) / LEVEL
 """How much more often than `LEVEL` a test would be wrong if looks did not overlap. Tests that are
 corrected for their number are so strict that looks overlap less: this corrects them too."""

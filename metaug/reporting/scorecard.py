@@ -7,7 +7,7 @@ import pandas as pd
 
 from metaug.files import atomic_path, atomic_write_text
 from metaug.reporting.claims import VERDICTS, Finding, Outcome, by_chance
-from metaug.reporting.figures import write_drawing
+from metaug.reporting.figures import Drawing, write_drawing
 from metaug.reporting.forest import forest_plot
 from metaug.reporting.html import HTML, MARKDOWN
 from metaug.reporting.names import ScaleTexts
@@ -70,7 +70,8 @@ OWN_MEANS = {True: "satisfy it", False: "do not satisfy it", None: "not all prin
 def write_scorecard(outcomes: Sequence[Outcome], scale: str, stem: Path | str) -> None:
     """Write `stem`.csv, `stem`_comparisons.csv, `stem`.md and .html, and the forest plot as
     `stem`_forest.pdf, .png and .csv, each atomically."""
-    write_drawing(forest_plot(outcomes, scale), f"{stem}_forest")
+    forest = forest_plot(outcomes, scale)
+    write_drawing(forest, f"{stem}_forest")
     for ending, frame in (("", as_frame), ("_comparisons", comparisons_as_frame)):
         with atomic_path(f"{stem}{ending}.csv") as temporary:
             frame(outcomes, scale).to_csv(temporary, index=False, lineterminator="\n")
@@ -79,7 +80,7 @@ def write_scorecard(outcomes: Sequence[Outcome], scale: str, stem: Path | str) -
     page = HTML.get_template("page.html.jinja").render(
         title=f"Scorecard ({scale})",
         styles=["table.css", "scorecard.css"],
-        table=f"<h1>Scorecard</h1>\n{html_scorecard(outcomes, scale)}",
+        table=f"<h1>Scorecard</h1>\n{_html(outcomes, scale, forest)}",
     )
     atomic_write_text(f"{stem}.html", page)
 
@@ -154,7 +155,15 @@ def html_scorecard(
     outcomes: Sequence[Outcome], scale: str, link: Callable[[Query], str] | None = None
 ) -> str:
     """The scorecard as a fragment; `link` gives the address of a number's trials, "" for none."""
-    forest = forest_plot(outcomes, scale)
+    return _html(outcomes, scale, forest_plot(outcomes, scale), link)
+
+
+def _html(
+    outcomes: Sequence[Outcome],
+    scale: str,
+    forest: Drawing,
+    link: Callable[[Query], str] | None = None,
+) -> str:
     return HTML.get_template("scorecard.html.jinja").render(
         _content(outcomes, scale),
         link=link or (lambda query: ""),

@@ -169,8 +169,13 @@ def at_least(p_values: Sequence[float], count: int, families: int = 1) -> float:
     the smallest times their number (Bonferroni). nan, a test that was not made, counts as 1.
     `families`: so many such sets were looked at.
     """
-    ordered = sorted(1.0 if math.isnan(p) else p for p in p_values)
+    ordered = sorted(map(or_one, p_values))
     return corrected(ordered[count - 1], families * (len(ordered) - count + 1))
+
+
+def or_one(p: float) -> float:
+    """A p-value; 1 for nan, a test that was not made."""
+    return 1.0 if math.isnan(p) else p
 
 
 def range_above(settings: Sequence[pd.Series], bound: float) -> Comparison:

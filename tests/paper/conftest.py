@@ -2,20 +2,16 @@
 
 import math
 from collections.abc import Callable
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
 
-from metaug.config import load_config
 from metaug.plan import Plan
 from metaug.reporting.aggregate import COLUMNS
 from metaug.reporting.results import readout_of
 from metaug.spec import TrialSpec
-from tests.paper.synthetic import readouts_of
-
-SCALES = Path(__file__).parents[2] / "config" / "scales"
+from tests.paper.synthetic import plan_of, readouts_of
 
 SCORES = {"metaug": 75.0, "metaug_nnclr": 74.0, "metaug_mag": 71.0, "metaug_oucl": 70.0}
 """Every other method: 60, less what its place in the alphabet takes away."""
@@ -24,10 +20,6 @@ WEAK = {"hflip+rotate": 1.0, "crop": 0.9, "grey": 1.2, "jitter": 0.7}
 """How much an augmentation lowers accuracies; the full set raises them by 1."""
 
 Mean = Callable[[TrialSpec, str], float]
-
-
-def plan_of(scale: str) -> Plan:
-    return Plan(*load_config({"scale": scale}, SCALES), SCALES)
 
 
 def as_the_paper_says(spec: TrialSpec, readout: str) -> float:

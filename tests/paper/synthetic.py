@@ -29,6 +29,7 @@ from metaug.reporting.tables import Column, Row, Table
 from metaug.spec import TrialSpec
 
 SCALES = ("smoke", "lite", "full")
+SCALE_FILES = Path(__file__).parents[2] / "config" / "scales"
 TRIALS = 3
 STEP = 0.25
 """Accuracies of a cell's three trials: its mean minus this, its mean, its mean plus this."""
@@ -45,8 +46,7 @@ Mean = Callable[[TrialSpec, str, str], float]
 
 @cache
 def plan_of(scale: str, **config: object) -> Plan:
-    folder = Path(__file__).parents[2] / "config" / "scales"
-    return Plan(*load_config({"scale": scale, **config}, folder), folder)
+    return Plan(*load_config({"scale": scale, **config}, SCALE_FILES), SCALE_FILES)
 
 
 def mean_of(spec: TrialSpec, readout: str, metric: str = "top1") -> float:

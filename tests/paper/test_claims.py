@@ -9,7 +9,7 @@ from metaug.plan import Plan
 from metaug.reporting.aggregate import COLUMNS
 from metaug.reporting.claims import Missing, decide_claim, satisfied_by_paper
 from metaug.reporting.results import Results
-from tests.paper.conftest import SCALES
+from tests.paper.synthetic import SCALE_FILES
 
 IDS = ["C1", "C1b", *(f"C{i}" for i in range(2, 16))]
 
@@ -300,7 +300,7 @@ def test_a_method_that_the_user_left_out_stays_among_the_missing(smoke_plan, mak
 def test_a_scale_without_others_has_no_lead_to_compare(smoke_plan, make_results):
     scale = smoke_plan.scale
     grid = {**scale.grid, "figure4.methods": ["metaug_oucl", "metaug"]}
-    plan = Plan(smoke_plan.config, scale.model_copy(update={"grid": grid}), SCALES)
+    plan = Plan(smoke_plan.config, scale.model_copy(update={"grid": grid}), SCALE_FILES)
     outcome = outcome_of(plan, "C12", make_results(plan, "figure4", trials=5, noise=0.01))
     assert (outcome.verdict, len(outcome.findings)) == ("reproduced", 2 + 2)
 
@@ -309,7 +309,7 @@ def test_what_a_scale_leaves_out_is_named_and_not_run(smoke_plan):
     scale = smoke_plan.scale.model_copy(
         update={"grid": smoke_plan.scale.grid | {"table4.sets": [1, 5]}}
     )
-    plan = Plan(smoke_plan.config, scale, SCALES)
+    plan = Plan(smoke_plan.config, scale, SCALE_FILES)
     outcome = outcome_of(plan, "C7", pd.DataFrame(columns=COLUMNS))
     assert outcome.verdict == "not run"
     assert outcome.deciding.text == "table4 at set8, looc is not part of scale smoke"
@@ -321,7 +321,7 @@ def test_sweeps_of_few_values_leave_claims_open_and_break_nothing(smoke_plan, co
         key: values[:count] if isinstance(values, list) else values
         for key, values in smoke_plan.scale.grid.items()
     }
-    plan = Plan(smoke_plan.config, smoke_plan.scale.model_copy(update={"grid": grid}), SCALES)
+    plan = Plan(smoke_plan.config, smoke_plan.scale.model_copy(update={"grid": grid}), SCALE_FILES)
     verdicts = {o.verdict for o in plan.decide(Results(pd.DataFrame(columns=COLUMNS)))}
     assert verdicts == {"not run"}
 
