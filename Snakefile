@@ -21,6 +21,9 @@ SCORECARD = [
 ]
 REPORT = f"{RESULTS}/report.html"
 
+if workflow.is_main_process:
+    PLAN.refresh_marks()
+
 
 wildcard_constraints:
     spec="[0-9a-f]{12}",
@@ -37,18 +40,18 @@ rule all:
         REPORT,
 
 
-# Targets have no output: while it is there, Snakemake would not miss a deleted record.
+# Targets have no output: while it is there, Snakemake would not miss a deleted mark.
 rule scorecard:
     input:
         SCORECARD,
-        PLAN.records("claims"),
+        PLAN.marks("claims"),
         PLAN.tidy_frame,
 
 
 rule report:
     input:
         REPORT,
-        PLAN.records(),
+        PLAN.marks(),
         PLAN.tidy_frame,
 
 
@@ -71,12 +74,16 @@ for artefact in PLAN.rendered:
             PLAN.wanted(artefact),
 
 
+onstart:
+    PLAN.start()
+
+
 onsuccess:
-    PLAN.write_tidy_frame()
+    PLAN.finish(job.wildcards_dict for job in workflow.dag.jobs)
 
 
 onerror:
-    PLAN.write_tidy_frame()
+    PLAN.finish(job.wildcards_dict for job in workflow.dag.jobs)
 
 
 include: "workflow/rules/data.smk"

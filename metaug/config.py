@@ -57,7 +57,12 @@ class Config(Frozen):
     trials_per_job: int | None = Field(
         None, ge=1, description="split the trials of a spec over jobs of so many, for clusters"
     )
-    threads_per_job: int = Field(1, ge=1, description="CPU threads of one training")
+    threads_per_job: int = Field(
+        1,
+        ge=1,
+        description="CPU threads of one training; another number rounds sums in another order and "
+        "so gives other numbers of equal right: keep it for a whole comparison",
+    )
     device: str = Field("auto", description="auto, cpu, cuda or cuda:N")
     mixed_precision: bool = Field(False, description="bfloat16 encoders, on CUDA only")
     checkpoint_seconds: float = Field(

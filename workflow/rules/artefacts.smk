@@ -1,6 +1,6 @@
 rule frame:
     input:
-        lambda wildcards: PLAN.records(wildcards.artefact),
+        lambda wildcards: PLAN.marks(wildcards.artefact),
     output:
         f"{RESULTS}/frames/{{artefact}}.csv",
     log:

@@ -15,7 +15,7 @@ rule verdicts:
 
 rule page:
     input:
-        PLAN.records(),
+        PLAN.marks(),
         frame=f"{RESULTS}/frames/claims.csv",
     output:
         REPORT,

@@ -1,5 +1,5 @@
-# One job trains all trials of a spec (or of a part of them: trials_per_job). `update` keeps
-# Snakemake from deleting the valid records of a spec of which one is missing.
+# One job trains all trials of a spec (or of a part of them: trials_per_job). Its output is a mark:
+# Snakemake deletes the output of a job that fails or is repeated, and so never a record.
 for part, trials in enumerate(PLAN.parts):
 
     rule:
@@ -8,11 +8,7 @@ for part, trials in enumerate(PLAN.parts):
         input:
             lambda wildcards: PLAN.data_folder(wildcards.spec) / "manifest.json",
         output:
-            update(
-                expand(
-                    f"{RESULTS}/trials/{{{{spec}}}}/trial_{{t:03d}}.json", t=trials
-                ),
-            ),
+            PLAN.mark("{spec}", trials),
         log:
             f"logs/{SCALE}/train/{{spec}}_{part}.log",
         benchmark:

@@ -9,5 +9,6 @@ from metaug.reporting.aggregate import write_frame
 snakemake = globals()["snakemake"]
 
 with job(snakemake.log[0]):
-    frame = load_plan(snakemake.config).frame(snakemake.wildcards.artefact)
-    write_frame(frame, Path(snakemake.output[0]))
+    plan, artefact = load_plan(snakemake.config), snakemake.wildcards.artefact
+    plan.require_done(artefact)
+    write_frame(plan.frame(artefact), Path(snakemake.output[0]))
