@@ -48,6 +48,9 @@ localrules:
     page,
     plan,
 
+if workflow.is_main_process:
+    PLAN.refresh_marks()
+
 
 wildcard_constraints:
     spec="[0-9a-f]{12}",
@@ -64,18 +67,18 @@ rule all:
         REPORT,
 
 
-# Targets have no output: while it is there, Snakemake would not miss a deleted record.
+# Targets have no output: while it is there, Snakemake would not miss a deleted mark.
 rule scorecard:
     input:
         SCORECARD,
-        PLAN.records("claims"),
+        PLAN.marks("claims"),
         PLAN.tidy_frame,
 
 
 rule report:
     input:
         REPORT,
-        PLAN.records(),
+        PLAN.marks(),
         PLAN.tidy_frame,
 
 
@@ -98,12 +101,16 @@ for artefact in PLAN.rendered:
             PLAN.wanted(artefact),
 
 
+onstart:
+    PLAN.start()
+
+
 onsuccess:
-    PLAN.write_tidy_frame()
+    PLAN.finish(job.wildcards_dict for job in workflow.dag.jobs)
 
 
 onerror:
-    PLAN.write_tidy_frame()
+    PLAN.finish(job.wildcards_dict for job in workflow.dag.jobs)
 
 
 include: "workflow/rules/data.smk"

@@ -11,6 +11,7 @@ python -m metaug config > config/config.yaml
 
 import argparse
 import json
+import signal
 import sys
 from pathlib import Path
 
@@ -54,6 +55,8 @@ def main() -> None:
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(2)
+    except KeyboardInterrupt:
+        sys.exit(128 + signal.SIGINT)
 
 
 def _parser() -> argparse.ArgumentParser:

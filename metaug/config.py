@@ -79,7 +79,13 @@ class Config(Frozen):
     trials_per_job: int | None = Field(
         None, ge=1, description="split the trials of a spec over jobs of so many, for clusters"
     )
-    threads_per_job: int = Field(1, ge=1, le=1024, description="CPU threads of one training")
+    threads_per_job: int = Field(
+        1,
+        ge=1,
+        le=1024,
+        description="CPU threads of one training; another number rounds sums in another order and "
+        "so gives other numbers of equal right: keep it for a whole comparison",
+    )
     device: str = Field(
         "auto",
         description="auto (a GPU if the machine that Snakemake is started on has one, else the "

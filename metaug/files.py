@@ -1,6 +1,7 @@
 """Atomic writes: a file is either the old one or the whole new one, never half of it."""
 
 import fcntl
+import glob
 import os
 import socket
 import sys
@@ -15,16 +16,20 @@ from metaug.errors import UserError
 def atomic_path(path: Path | str) -> Iterator[Path]:
     """Yield a temporary sibling of `path`; it takes the place of `path` if the block succeeds.
 
-    The temporary file is flushed to disk before the rename and removed if the block fails.
-    Missing parent folders are made.
+    The temporary file is flushed to disk before the rename and removed if the block fails; those
+    of processes of this host that were killed are removed, too. Missing parent folders are made.
 
     Raises:
         UserError: the file system refused (disk full, no permission, ...); names the path.
     """
     path = Path(path)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    host = socket.gethostname()
+    temporary = path.with_name(f".{path.name}.{host}.{os.getpid()}.tmp")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
+        for leftover in path.parent.glob(f".{glob.escape(f'{path.name}.{host}')}.*.tmp"):
+            if not _runs(leftover.suffixes[-2].removeprefix(".")):
+                leftover.unlink(missing_ok=True)
         yield temporary
         with temporary.open("rb") as file:
             os.fsync(file.fileno())
@@ -34,6 +39,17 @@ def atomic_path(path: Path | str) -> Iterator[Path]:
     finally:
         with suppress(OSError):
             temporary.unlink(missing_ok=True)
+
+
+def _runs(number: str) -> bool:
+    """Whether there is a process of this number."""
+    try:
+        os.kill(int(number), 0)
+    except (ProcessLookupError, ValueError, OverflowError):
+        return False
+    except PermissionError:  # another user's
+        pass
+    return True
 
 
 def atomic_write_bytes(path: Path | str, data: bytes) -> None:

@@ -1,4 +1,4 @@
-"""What every script of the workflow runs in: a log, and errors of one line."""
+"""What every script of the workflow runs in: a log, errors of one line, an end in good order."""
 
 import sys
 from collections.abc import Iterator
@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TextIO
 
 from metaug.errors import UserError
+from metaug.stop import Stopped, stop_on_signals
 
 
 class _Tee:
@@ -27,7 +28,11 @@ class _Tee:
 
 @contextmanager
 def job(log: str) -> Iterator[None]:
-    """Print to screen and `log`; turn a `UserError` into one line on stderr and exit status 2."""
+    """Print to screen and `log`; turn a `UserError` into one line on stderr and exit status 2.
+
+    SIGTERM, Ctrl-C and the end of Snakemake end it in one line, too, with status 128 + signal.
+    """
+    stop_on_signals()
     path = Path(log)
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("w") as file, redirect_stdout(_Tee(sys.stdout, file)):  # type: ignore[type-var]
@@ -37,3 +42,8 @@ def job(log: str) -> Iterator[None]:
             print(f"error: {error}", file=file)
             print(f"error: {error}", file=sys.stderr)
             sys.exit(2)
+        except Stopped as stop:
+            line = f"stopped by {stop}; the same command goes on from here"
+            print(line, file=file)
+            print(line, file=sys.stderr)
+            sys.exit(stop.status)

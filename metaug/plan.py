@@ -4,7 +4,8 @@ import hashlib
 import importlib
 import pkgutil
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from functools import cached_property
 from pathlib import Path
 from types import ModuleType
@@ -14,12 +15,14 @@ import pandas as pd
 
 import metaug.paper
 from metaug.config import Config, Grid, Scale, check_batch, load_config
-from metaug.data.arrays import MANIFEST
+from metaug.data.arrays import MANIFEST, recorded_digest
 from metaug.data.prepare import expected_origin
+from metaug.done import mark_path, refresh_mark
 from metaug.errors import UserError
+from metaug.files import exclusive
 from metaug.paper.cells import Place, specs_of
 from metaug.paper.claims import decide
-from metaug.record import read_record, record_path
+from metaug.record import Failure, read_failure, read_record, record_path
 from metaug.reporting.aggregate import COLUMNS, write_frame
 from metaug.reporting.claims import Outcome
 from metaug.reporting.figures import Drawing
@@ -40,6 +43,8 @@ class Plan:
         self.grid = Grid(scale, config)
         self._scales = scales
         self._origins: dict[tuple[str, int], str] = {}
+        self._run_lock = Path("results") / scale.name / ".run.lock"
+        self._held = ExitStack()
 
     @cached_property
     def modules(self) -> dict[str, ModuleType]:
@@ -142,14 +147,14 @@ class Plan:
         return [folder / f"{artefact}.{ending}" for ending in FIGURE_ENDINGS]
 
     def wanted(self, artefact: str) -> list[Path]:
-        """What the target of an artefact asks for: its files, its records and the tidy frame too.
+        """What the target of an artefact asks for: its files, its marks and the tidy frame too.
 
         Snakemake does not make a missing file again while what was made from it is there: a
-        deleted record would go unnoticed.
+        deleted record, which loses its job the mark, would go unnoticed.
         """
         if artefact not in self.artefacts:
             return self.files(artefact)
-        return [*self.files(artefact), *self.records(artefact), self.tidy_frame]
+        return [*self.files(artefact), *self.marks(artefact), self.tidy_frame]
 
     @property
     def parts(self) -> list[range]:
@@ -162,7 +167,7 @@ class Plan:
         return Path("results") / self.scale.name / "trials" / _hash(spec)
 
     def work_folder(self, spec: TrialSpec | str) -> Path:
-        """Folder of a spec's checkpoints and finished trials while its job runs."""
+        """Folder of a spec's checkpoints while its job runs."""
         return Path("results") / self.scale.name / "work" / _hash(spec)
 
     def data_folder(self, spec: TrialSpec | str) -> Path:
@@ -179,11 +184,8 @@ class Plan:
         Snakemake asks for it before it runs anything, and only for what its targets need: where the
         spec cannot be trained, that is one line on stderr and exit status 2.
         """
-        try:
+        with _one_line():
             check_batch(self.specs[spec])
-        except UserError as error:
-            print(f"error: {error}", file=sys.stderr)
-            sys.exit(2)
         manifest = self.data_folder(spec) / MANIFEST
         if not manifest.exists() and len(self.read_records(self.specs[spec])) == self.grid.trials:
             return []
@@ -205,23 +207,69 @@ class Plan:
         """The `origin` of the data set of a spec."""
         return self.origin(self.specs[spec].dataset, self.specs[spec].image_size)
 
-    def records(self, artefact: str | None = None) -> list[Path]:
-        """The records that an artefact, or all artefacts, are made from."""
-        folders = [self.folder(spec) for spec in self._specs(artefact)]
-        return [
-            record_path(folder, trial) for folder in folders for trial in range(self.grid.trials)
-        ]
+    def marks(self, artefact: str | None = None) -> list[Path]:
+        """The marks that all trials of an artefact, or of all artefacts, are done."""
+        return [self.mark(spec, part) for spec in self._specs(artefact) for part in self.parts]
+
+    def mark(self, spec: TrialSpec | str, trials: range) -> Path:
+        """The mark that these trials of a spec are done."""
+        return mark_path(self.folder(spec), trials)
+
+    def refresh_marks(self) -> None:
+        """Make the marks say what is true; what cannot be read is one line and exit status 2.
+
+        Not while another run is at work, which relies on them, nor in a read-only folder.
+        """
+        if not self._run_lock.parent.exists():
+            return
+        with _one_line(), ExitStack() as stack:
+            try:
+                stack.enter_context(exclusive(self._run_lock))
+            except UserError:
+                return
+            for spec in self.specs.values():
+                folder, work = self.folder(spec), self.work_folder(spec)
+                data = self.data_digest(spec)
+                for part in self.parts:
+                    refresh_mark(folder, work, spec, part, data)
+
+    def data_digest(self, spec: TrialSpec) -> str | None:
+        """The digest of the prepared data of a spec; None while they are not prepared."""
+        return recorded_digest(self.data_folder(spec))
 
     def _specs(self, artefact: str | None) -> Iterable[TrialSpec]:
         return self.specs.values() if artefact is None else self.specs_of.get(artefact, ())
 
     def read_records(self, spec: TrialSpec) -> list[dict[str, Any]]:
-        """The valid records of a spec, by trial."""
+        """The valid records of a spec on the data that are prepared, by trial."""
+        data = self.data_digest(spec)
         found = (
-            read_record(record_path(self.folder(spec), trial), spec, trial)
+            read_record(record_path(self.folder(spec), trial), spec, trial, data)
             for trial in range(self.grid.trials)
         )
         return [record for record in found if record is not None]
+
+    def failures(self, spec: TrialSpec) -> list[Failure]:
+        """The trials of a spec that failed, and why, by trial."""
+        data = self.data_digest(spec)
+        found = (
+            read_failure(self.folder(spec), spec, trial, data) for trial in range(self.grid.trials)
+        )
+        return [failure for failure in found if failure is not None]
+
+    def require_done(self, artefact: str) -> None:
+        """Refuse to take means while a trial of an artefact is neither recorded nor failed.
+
+        Raises:
+            UserError: a record has been deleted or damaged since its job ended.
+        """
+        for spec in self._specs(artefact):
+            done = len(self.read_records(spec)) + len(self.failures(spec))
+            if done < self.grid.trials:
+                raise UserError(
+                    f"{self.grid.trials - done} records in {self.folder(spec)} are missing or "
+                    "damaged: run the same command again to train these trials"
+                )
 
     @cached_property
     def _differences(self) -> dict[str, str]:
@@ -252,6 +300,33 @@ class Plan:
         """Write the frame of all records to its file, atomically."""
         write_frame(self.frame(), self.tidy_frame)
 
+    def start(self) -> None:
+        """The start of a run: wait until no other run works in the folder of this scale.
+
+        Two at once would delete each other's tables while they are read. The lock goes with the
+        process.
+        """
+        with _one_line():
+            self._held.enter_context(exclusive(self._run_lock, wait=True))
+
+    def finish(self, asked_for: Iterable[Mapping[str, str]]) -> None:
+        """The end of a run: gather all records; failed trials are an error.
+
+        Args:
+            asked_for: the wildcards of each job behind the run's targets.
+        """
+        with _one_line():
+            self.write_tidy_frame()
+            failed = [
+                f"{spec}: trial {failure.trial} failed: {failure.reason}; delete {failure.path} "
+                "to train it again"
+                for key in sorted({job["spec"] for job in asked_for if "spec" in job})
+                for spec in (self.specs[key],)
+                for failure in self.failures(spec)
+            ]
+            if failed:
+                raise UserError("\nerror: ".join(failed))
+
     def _rows(self, spec: TrialSpec, record: dict[str, Any]) -> list[dict[str, Any]]:
         keys = {
             "scale": spec.scale,
@@ -279,10 +354,17 @@ def _hash(spec: TrialSpec | str) -> str:
 
 def load_plan(values: object, scales: Path | None = None) -> Plan:
     """The plan of a config; what the user got wrong is one line on stderr and exit status 2."""
-    try:
+    with _one_line():
         plan = Plan(*load_config(values, scales), scales)
         _ = plan.specs
+    return plan
+
+
+@contextmanager
+def _one_line() -> Iterator[None]:
+    """What is wrong becomes one line on stderr and exit status 2."""
+    try:
+        yield
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(2)
-    return plan

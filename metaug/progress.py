@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from pathlib import Path
 
-from metaug.record import record_path
+from metaug.record import failure_path, record_path
 from metaug.training.checkpoint import checkpoint_step
 from metaug.training.loop import CHECKPOINT
 
@@ -17,13 +17,13 @@ def progress(trials: Iterable[int], output: Path, work: Path) -> int:
     Args:
         trials: trial numbers.
         output: folder of the spec's records.
-        work: folder for what is unfinished.
+        work: folder of the checkpoints.
     """
-    return sum(_of_trial(record_path(output, trial), record_path(work, trial)) for trial in trials)
+    return sum(_of_trial(output, trial, work / f"trial_{trial:03d}") for trial in trials)
 
 
-def _of_trial(final: Path, waiting: Path) -> int:
-    if final.exists() or waiting.exists():
+def _of_trial(output: Path, trial: int, unfinished: Path) -> int:
+    if record_path(output, trial).exists() or failure_path(output, trial).exists():
         return FINISHED
-    checkpoints = waiting.with_suffix("").glob(f"*/{CHECKPOINT}")
+    checkpoints = unfinished.glob(f"*/{CHECKPOINT}")
     return max((checkpoint_step(path) for path in checkpoints), default=0)

@@ -1,22 +1,91 @@
-"""The record of a trial: all its numbers and where they come from, one JSON file."""
+"""What a trial leaves behind, one JSON file: its record or, if it failed, the reason.
+
+A file that is not what it should be is moved aside with one line that names it, and its trial
+counts as not run. So no mean is taken over fewer trials without a word.
+"""
 
 import json
-import os
-import platform
-import subprocess
 import sys
-from functools import cache
-from importlib.metadata import version
+from collections import Counter
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
-import torch
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+from metaug.errors import UserError
 from metaug.files import atomic_write_text
 from metaug.spec import TrialSpec
 
 FORMAT = 1
-PACKAGES = ("torch", "torchvision", "numpy", "scikit-learn", "snakemake")
+PERCENTAGES = {"top1", "top5", "knn_top1", "top1_last", "top1_best", "probe_train_top1"}
+
+
+class _Checked(BaseModel):
+    model_config = ConfigDict(strict=True, extra="allow", allow_inf_nan=False)
+
+
+class _Row(_Checked):
+    probe: str
+    setting: str
+    metric: str
+    value: float
+
+    @model_validator(mode="after")
+    def _possible(self) -> "_Row":
+        if self.metric in PERCENTAGES and not 0 <= self.value <= 100:
+            raise ValueError(f"a {self.metric} of {self.value} % is impossible")
+        return self
+
+
+class _Provenance(_Checked):
+    commit: str | None
+    dirty: bool | None
+    device: str
+
+
+class _Outcome(_Checked):
+    format: Literal[1]
+    hash: str
+    trial: int
+    data: str
+    spec: dict[str, Any]
+    started: str
+    provenance: _Provenance
+
+
+class _Record(_Outcome):
+    seed: int
+    train_seconds: float
+    curve: list[dict[str, float]]
+    rows: list[_Row] = Field(min_length=1)
+
+    @model_validator(mode="after")
+    def _distinct(self) -> "_Record":
+        rows = Counter((row.probe, row.setting, row.metric) for row in self.rows)
+        for key, count in rows.items():
+            if count > 1:
+                raise ValueError(f"it has {' '.join(filter(None, key))} twice")
+        return self
+
+
+class _Failed(_Outcome):
+    reason: str
+
+
+@dataclass(frozen=True)
+class Failure:
+    """A trial that cannot be finished.
+
+    Attributes:
+        trial: its number.
+        reason: what happened, and at which step: `loss is nan at step 12 (epoch 0)`.
+        path: the file that says so; without it, the trial is trained again.
+    """
+
+    trial: int
+    reason: str
+    path: Path
 
 
 def record_path(folder: Path, trial: int) -> Path:
@@ -24,11 +93,16 @@ def record_path(folder: Path, trial: int) -> Path:
     return folder / f"trial_{trial:03d}.json"
 
 
+def failure_path(folder: Path, trial: int) -> Path:
+    """Where it lies in its spec's folder why a trial failed."""
+    return folder / f"failed_{trial:03d}.json"
+
+
 def write_record(
     path: Path, spec: TrialSpec, trial: int, data: str, content: dict[str, Any]
 ) -> None:
-    """Write a record atomically; `data` is the digest of the data it was trained on."""
-    record = {
+    """Write a record, or a failure, atomically; `data` is the digest of the data trained on."""
+    outcome = {
         "format": FORMAT,
         "hash": spec.hash,
         "trial": trial,
@@ -36,47 +110,73 @@ def write_record(
         "spec": spec.model_dump(mode="json"),
         **content,
     }
-    atomic_write_text(path, json.dumps(record, indent=1) + "\n")
+    atomic_write_text(path, json.dumps(outcome, indent=1) + "\n")
 
 
 def read_record(
     path: Path, spec: TrialSpec, trial: int, data: str | None = None
 ) -> dict[str, Any] | None:
-    """The record at `path`; None where there is none, or it is damaged, of another trial or, if
-    `data` is given, of other data."""
+    """The record at `path`; None where there is none or, if `data` is given, one of other data.
+
+    One that is damaged, of another trial or of impossible numbers is moved aside: None.
+
+    Raises:
+        UserError: the file cannot be read, for want of permission for example.
+    """
+    return _read(path, _Record, spec, trial, data)
+
+
+def read_failure(
+    folder: Path, spec: TrialSpec, trial: int, data: str | None = None
+) -> Failure | None:
+    """Why a trial failed; None if it did not. Checked like a record."""
+    path = failure_path(folder, trial)
+    found = _read(path, _Failed, spec, trial, data)
+    return Failure(trial, found["reason"], path) if found else None
+
+
+def _read(
+    path: Path, kind: type[_Outcome], spec: TrialSpec, trial: int, data: str | None
+) -> dict[str, Any] | None:
     try:
-        record = json.loads(path.read_text())
-        known = (record["format"], record["hash"], record["trial"]) == (FORMAT, spec.hash, trial)
-        same_data = data is None or record["data"] == data
-        return record if known and same_data and record["rows"] else None
-    except (OSError, ValueError, KeyError, TypeError):
+        content = path.read_bytes()
+    except (FileNotFoundError, NotADirectoryError):
         return None
-
-
-def provenance(device: torch.device) -> dict[str, Any]:
-    """Commit, versions and machine that a number comes from."""
-    return {
-        **_commit(),
-        "python": platform.python_version(),
-        "packages": {package: version(package) for package in PACKAGES},
-        "platform": f"{sys.platform} {platform.machine()}",
-        "device": torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu",
-        "threads": torch.get_num_threads(),
-        "cores": os.cpu_count(),
-    }
-
-
-@cache
-def _commit() -> dict[str, Any]:
-    """Git commit of this code and whether tracked files differ from it; None outside a checkout."""
-    root = Path(__file__).parent.parent
-
-    def git(*arguments: str) -> str:
-        command = ["git", "-C", str(root), *arguments]
-        return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
-
+    except OSError as error:
+        raise UserError(f"cannot read {path}: {error.strerror}") from error
     try:
-        changed = git("status", "--porcelain", "--untracked-files=no")
-        return {"commit": git("rev-parse", "HEAD"), "dirty": bool(changed)}
-    except (OSError, subprocess.CalledProcessError):
-        return {"commit": None, "dirty": None}
+        outcome = json.loads(content)
+        wrong = _what_is_wrong(outcome, kind, spec, trial)
+    except (ValueError, RecursionError):
+        wrong = "is cut short or damaged" if content else "is empty"
+    if wrong:
+        _move_aside(path, wrong)
+        return None
+    return outcome if data in (None, outcome["data"]) else None
+
+
+def _what_is_wrong(outcome: Any, kind: type[_Outcome], spec: TrialSpec, trial: int) -> str:
+    if isinstance(outcome, dict) and outcome.get("format", FORMAT) != FORMAT:
+        return f"has format {outcome['format']!r} instead of {FORMAT}"
+    try:
+        found = kind.model_validate(outcome)
+    except ValidationError as error:
+        first = error.errors()[0]
+        place = ".".join(map(str, first["loc"]))
+        message = first["msg"].removeprefix("Value error, ")
+        return f"is damaged ({': '.join(filter(None, (place, message)))})"
+    if (found.hash, found.trial) != (spec.hash, trial):
+        return f"is of trial {found.trial} of spec {found.hash}"
+    return "" if found.spec == spec.model_dump(mode="json") else "has another spec than its folder"
+
+
+def _move_aside(path: Path, wrong: str) -> None:
+    aside = path.with_name(f"{path.name}.damaged")
+    try:
+        path.replace(aside)
+        done = f"moved aside to {aside.name}"
+    except FileNotFoundError:  # another process was faster
+        return
+    except OSError as error:
+        done = f"left out, because it cannot be moved aside ({error.strerror})"
+    print(f"{path} {wrong}: {done}; its trial counts as not run", file=sys.stderr, flush=True)

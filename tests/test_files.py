@@ -2,12 +2,13 @@ import errno
 import fcntl
 import multiprocessing
 import os
+import signal
 import time
 
 import pytest
 
 from metaug.errors import UserError
-from metaug.files import exclusive
+from metaug.files import atomic_path, exclusive
 
 fork = multiprocessing.get_context("fork")
 
@@ -79,3 +80,24 @@ def test_a_lock_file_that_cannot_be_made_is_named(tmp_path):
     path = tmp_path / "file/lock"
     with pytest.raises(UserError, match=f"cannot write {path}"), exclusive(path):
         raise AssertionError("no lock was needed")
+
+
+def test_what_a_killed_process_left_half_written_is_removed(tmp_path):
+    def killed():
+        with atomic_path(tmp_path / "a[1].csv") as temporary:
+            temporary.write_text("half")
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    process = fork.Process(target=killed)
+    process.start()
+    process.join()
+    (leftover,) = tmp_path.iterdir()
+    ours = leftover.with_name(leftover.name.replace(str(process.pid), str(os.getpid())))
+    ours.write_text("of a process that runs")
+    elsewhere = tmp_path / ".a[1].csv.another-host.1.tmp"
+    elsewhere.write_text("of another host")
+    with atomic_path(tmp_path / "a[1].csv") as temporary:
+        assert temporary == ours
+        assert not leftover.exists()
+        temporary.write_text("whole")
+    assert sorted(tmp_path.iterdir()) == [elsewhere, tmp_path / "a[1].csv"]

@@ -82,7 +82,12 @@ def open_prepared(folder: Path | str) -> Prepared:
         return array
 
     def split(name: str) -> Split:
-        return Split(load(f"{name}.npy", True), load(f"{name}_labels.npy", False))
+        images, labels = load(f"{name}.npy", True), load(f"{name}_labels.npy", False)
+        if len(images) != len(labels):
+            raise _damaged(folder, f"{name} has {len(images)} images and {len(labels)} labels")
+        if len(labels) and not 0 <= labels.min() <= labels.max() < len(manifest["class_names"]):
+            raise _damaged(folder, f"{name}_labels.npy has classes that {MANIFEST} does not name")
+        return Split(images, labels)
 
     return Prepared(
         train=split("train"),
@@ -96,6 +101,14 @@ def open_prepared(folder: Path | str) -> Prepared:
 def _digest(manifest: dict[str, Any]) -> str:
     files = {name: entry["sha256"] for name, entry in manifest["files"].items()}
     return hashlib.sha256(json.dumps(files, sort_keys=True).encode()).hexdigest()
+
+
+def recorded_digest(folder: Path | str) -> str | None:
+    """The `Prepared.digest` of a folder by its manifest alone; None if it is not prepared."""
+    try:
+        return _digest(_read_manifest(Path(folder)))
+    except UserError:
+        return None
 
 
 def verify(folder: Path | str) -> None:

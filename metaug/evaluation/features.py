@@ -1,10 +1,13 @@
 """Frozen representations of a whole split, computed once for each read-out."""
 
+from collections.abc import Mapping
+
 import numpy as np
 import torch
 from torch import Tensor
 
 from metaug.data.augment import Augmentation
+from metaug.errors import Diverged
 from metaug.method import Method
 
 BATCH_SIZE = 256
@@ -35,6 +38,21 @@ def cache_features(
         for name, features in method.representation(crops).items():
             parts.setdefault(name, []).append(features.float().cpu())
     return {name: torch.cat(pieces) for name, pieces in parts.items()}
+
+
+def require_finite(representations: Mapping[str, Tensor]) -> None:
+    """Refuse representations (N, D) by read-out that no probe can make sense of.
+
+    Raises:
+        Diverged: a feature is not finite, or so large that its square is not; names the read-out.
+    """
+    for readout, features in representations.items():
+        bad = int((~torch.isfinite(features.square().sum(1))).sum())
+        if bad:
+            raise Diverged(
+                f"the features {readout} of {bad:,} of {len(features):,} images are not finite, or "
+                "their squares are not, after the training"
+            )
 
 
 def spread(features: Tensor) -> dict[str, float]:

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from metaug.errors import Diverged
 from metaug.spec import ProbeSpec
 
 
@@ -35,6 +36,9 @@ def linear_probe(
         (the paper's result of a trial), `top1_last`, and `top1_best`, which peeks at the test set
         (the released code reports it) and `probe_train_top1` of the last epoch. `top5` is left
         out where there are fewer than six classes.
+
+    Raises:
+        Diverged: the classifier's weights are not finite; its accuracies would look like chance.
     """
     mean = train[0][0].mean(0)
     deviation = train[0][0].std(0)
@@ -63,6 +67,8 @@ def linear_probe(
             hits = ranked == test_y[:, None]
             top1.append(float(hits[:, 0].float().mean()) * 100)
             top5.append(float(hits.any(1).float().mean()) * 100)
+    if not torch.isfinite(weight).all():
+        raise Diverged("the weights of the linear probe are not finite; lower probe.learning_rate")
     averaged = spec.averaged_epochs
     result = {
         "top1": sum(top1[-averaged:]) / len(top1[-averaged:]),

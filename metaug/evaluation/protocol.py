@@ -4,7 +4,7 @@ import torch
 
 from metaug.data.arrays import Split
 from metaug.data.augment import Augmentation
-from metaug.evaluation.features import BATCH_SIZE, cache_features, spread
+from metaug.evaluation.features import BATCH_SIZE, cache_features, require_finite, spread
 from metaug.evaluation.knn import knn_accuracy
 from metaug.evaluation.linear_probe import linear_probe
 from metaug.method import Method
@@ -35,6 +35,9 @@ def evaluate(
         Rows with `probe`, `setting`, `metric` and `value`: the linear probe's accuracies,
         `knn_top1` and the spread of the representation for each read-out; the accuracies of the
         method's own predictions with the probe `end_to_end`; and its summaries with an empty probe.
+
+    Raises:
+        Diverged: a representation or a probe is not finite.
     """
     method.eval()
     plain = Augmentation("none", spec.image_size)
@@ -48,6 +51,8 @@ def evaluate(
             cache_features(method, train.images, device, augmentation, generator("copy", trial, i))
             for i in range(spec.probe.augmented_copies)
         ]
+    for representations in (test_features, train_features, *copies):
+        require_finite(representations)
     rows: list[Row] = []
     for readout, features in test_features.items():
         probe, _, setting = readout.partition(";")

@@ -1,5 +1,9 @@
-"""Checkpoints: the whole state of a training in one safetensors file, written atomically."""
+"""Checkpoints: the whole state of a training in one safetensors file, written atomically.
 
+The file has a digest of its content, so that a changed bit is noticed.
+"""
+
+import hashlib
 import json
 from pathlib import Path
 from typing import Any
@@ -9,8 +13,11 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor
 
-from metaug.errors import UserError
 from metaug.files import atomic_write_bytes
+
+
+class DamagedCheckpoint(Exception):
+    """A file is cut short, changed or not a checkpoint."""
 
 
 def save_checkpoint(path: Path, state: dict[str, Any]) -> None:
@@ -22,26 +29,36 @@ def save_checkpoint(path: Path, state: dict[str, Any]) -> None:
         UserError: the file cannot be written (a full disk); an older checkpoint stays as it was.
     """
     tensors: dict[str, Tensor] = {}
-    skeleton = _take_tensors(state, "", tensors)
-    atomic_write_bytes(path, save(tensors, {"state": json.dumps(skeleton)}))
+    skeleton = json.dumps(_take_tensors(state, "", tensors))
+    metadata = {"state": skeleton, "sha256": _digest(skeleton, tensors)}
+    atomic_write_bytes(path, save(tensors, metadata))
 
 
 def load_checkpoint(path: Path, device: torch.device) -> dict[str, Any]:
     """Read what `save_checkpoint` wrote, tensors on `device`.
 
     Raises:
-        UserError: the file is cut short or not a checkpoint.
+        DamagedCheckpoint: the file is cut short, changed since it was written, or not a checkpoint.
     """
     try:
-        with safe_open(path, "pt", device=str(device)) as file:
+        with safe_open(path, "pt") as file:
             tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
-            skeleton = json.loads(file.metadata()["state"])
-        return _put_tensors(skeleton, tensors)
-    except (SafetensorError, OSError, KeyError, TypeError, ValueError):
-        raise UserError(
-            f"checkpoint {path} is cut short or damaged; delete it to train this trial from the "
-            "start"
-        ) from None
+            metadata = file.metadata()
+        if metadata["sha256"] != _digest(metadata["state"], tensors):
+            raise DamagedCheckpoint(path)
+        on_device = {key: tensor.to(device) for key, tensor in tensors.items()}
+        return _put_tensors(json.loads(metadata["state"]), on_device)
+    except (SafetensorError, OSError, KeyError, TypeError, ValueError, RecursionError) as error:
+        raise DamagedCheckpoint(path) from error
+
+
+def _digest(skeleton: str, tensors: dict[str, Tensor]) -> str:
+    digest = hashlib.sha256(skeleton.encode())
+    for name in sorted(tensors):
+        tensor = tensors[name].cpu()
+        digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
+        digest.update(tensor.reshape(-1).view(torch.uint8).numpy().data)
+    return digest.hexdigest()
 
 
 def checkpoint_step(path: Path) -> int:

@@ -15,13 +15,15 @@ from torch.utils.tensorboard import SummaryWriter
 from tqdm import tqdm
 
 from metaug.data.arrays import Prepared, Split, balanced_subset
-from metaug.errors import UserError
+from metaug.errors import Diverged, UserError
 from metaug.files import atomic_write_text
 from metaug.method import Batch, DataShape, Method, build_method
 from metaug.optimizers import rate_factor, set_rate_factor
+from metaug.provenance import conditions
 from metaug.seeds import Draws, draws_of, epoch_order, subset_generator, validation_generator
 from metaug.spec import TrialSpec
-from metaug.training.checkpoint import load_checkpoint, save_checkpoint
+from metaug.stop import postponed
+from metaug.training.checkpoint import DamagedCheckpoint, load_checkpoint, save_checkpoint
 from metaug.training.curve import curve_csv
 
 CHECKPOINT = "checkpoint.safetensors"
@@ -31,7 +33,8 @@ CURVE = "curve.csv"
 
 @dataclass(frozen=True)
 class Runtime:
-    """How a training is run; nothing here changes its numbers on one machine.
+    """How a training is run. Device, precision and the number of threads of PyTorch change its
+    numbers, if only by rounding; the rest does not.
 
     Attributes:
         device: `cpu`, `cuda`, `cuda:1`, ...; see `choose_device`.
@@ -115,16 +118,19 @@ def train(
 ) -> tuple[Method, list[dict[str, float]]]:
     """Train the method of `spec` on `data`, resuming from a checkpoint in `folder` if there is one.
 
-    A resumed training ends with exactly the numbers of an undisturbed one.
+    A resumed training ends with exactly the numbers of an undisturbed one. So a checkpoint that is
+    damaged, of another training or of other conditions (`metaug.provenance.conditions`) is not
+    used: one line says why, and the training starts anew. A signal (`metaug.stop`) is heeded
+    between two steps, after a checkpoint.
 
     Returns:
         The trained method and its learning curve: for each epoch the mean of what was logged.
 
     Raises:
-        UserError: a loss is not finite (names trial and step), or the data are fewer than a batch.
+        Diverged: a loss is not finite (names the step).
+        UserError: the data are fewer than a batch.
     """
-    method = build_method(spec, DataShape(len(data), data.classes), trial)
-    method.to(runtime.device).train()
+    method = _untrained(spec, trial, data, runtime)
     if not method.trained or spec.epochs == 0:
         return method, []
     if len(data) < spec.batch_size:
@@ -132,14 +138,19 @@ def train(
             f"{spec}: {len(data)} training images are fewer than a batch of {spec.batch_size}; "
             "lower batch_size or raise train_images"
         )
-    method.mixed_precision = runtime.mixed_precision
-    method.optimizers = method.build_optimizers()
     steps_per_pass = len(data) // spec.batch_size
     steps_per_epoch = steps_per_pass * method.passes
     total = steps_per_epoch * spec.epochs
 
     checkpoint = folder / CHECKPOINT
-    state = _resume(checkpoint, method, spec, trial)
+    found = conditions(runtime.device, runtime.mixed_precision)
+    state: dict[str, Any] = {"step": 0, "curve": [], "sums": {}, "counts": {}}
+    if checkpoint.exists():
+        try:
+            state = _resume(checkpoint, method, spec, trial, found, total)
+        except _Unusable as why:
+            print(f"checkpoint {checkpoint} {why}: trial {trial} starts anew", flush=True)
+            method = _untrained(spec, trial, data, runtime)  # it may be half restored
     if state["step"] == 0:
         method.warm_up(_all_images(method, data, trial, runtime))
     curve: list[dict[str, float]] = state["curve"]
@@ -156,53 +167,65 @@ def train(
         leave=False,
     )
     order: Tensor | None = None
-    for step in range(state["step"], total):
-        epoch, within = divmod(step, steps_per_epoch)
-        pass_index, position = divmod(within, steps_per_pass)
-        if order is None or position == 0:
-            order = epoch_order(trial, epoch, pass_index, len(data))
-        rows = order[position * spec.batch_size : (position + 1) * spec.batch_size]
-        progress = (epoch + position / steps_per_pass) / spec.epochs
-        draws = draws_of(trial, epoch, pass_index, position)
-        batch = _batch(
-            method,
-            data,
-            rows,
-            draws,
-            runtime,
-            epoch=epoch,
-            pass_index=pass_index,
-            step=step,
-            progress=progress,
-        )
-        for optimizer in method.optimizers.values():
-            set_rate_factor(optimizer, rate_factor(spec, progress))
-        for key, value in _numbers(method.update(batch)).items():
-            if not math.isfinite(value):
-                raise UserError(
-                    f"{spec}: {key} is {value} at step {step} (epoch {epoch}) of trial {trial}; "
-                    "lower learning_rate, or look at the learning curve"
-                )
-            sums[key] += value
-            counts[key] += 1
-        bar.update()
-        if within == steps_per_epoch - 1:
-            means = {key: sums[key] / counts[key] for key in sums}
-            curve.append({"epoch": epoch, **means})
-            bar.set_postfix({key: f"{value:.4g}" for key, value in list(means.items())[:1]})
-            sums.clear()
-            counts.clear()
-            atomic_write_text(folder / CURVE, curve_csv(curve))
-            if writer:
-                for key, value in means.items():
-                    writer.add_scalar(key, value, epoch)
-        if step + 1 < total and time.monotonic() - saved >= runtime.checkpoint_seconds:
-            _save(checkpoint, method, spec, trial, step + 1, curve, sums, counts)
-            saved = time.monotonic()
+    with postponed() as stop_asked:
+        for step in range(state["step"], total):
+            epoch, within = divmod(step, steps_per_epoch)
+            pass_index, position = divmod(within, steps_per_pass)
+            if order is None or position == 0:
+                order = epoch_order(trial, epoch, pass_index, len(data))
+            rows = order[position * spec.batch_size : (position + 1) * spec.batch_size]
+            progress = (epoch + position / steps_per_pass) / spec.epochs
+            draws = draws_of(trial, epoch, pass_index, position)
+            batch = _batch(
+                method,
+                data,
+                rows,
+                draws,
+                runtime,
+                epoch=epoch,
+                pass_index=pass_index,
+                step=step,
+                progress=progress,
+            )
+            for optimizer in method.optimizers.values():
+                set_rate_factor(optimizer, rate_factor(spec, progress))
+            for key, value in _numbers(method.update(batch)).items():
+                if not math.isfinite(value):
+                    raise Diverged(f"{key} is {value} at step {step} (epoch {epoch})")
+                sums[key] += value
+                counts[key] += 1
+            bar.update()
+            if within == steps_per_epoch - 1:
+                means = {key: sums[key] / counts[key] for key in sums}
+                curve.append({"epoch": epoch, **means})
+                bar.set_postfix({key: f"{value:.4g}" for key, value in list(means.items())[:1]})
+                sums.clear()
+                counts.clear()
+                atomic_write_text(folder / CURVE, curve_csv(curve))
+                if writer:
+                    for key, value in means.items():
+                        writer.add_scalar(key, value, epoch)
+            due = time.monotonic() - saved >= runtime.checkpoint_seconds
+            if due or stop_asked():
+                so_far = {"step": step + 1, "curve": curve, "sums": sums, "counts": counts}
+                _save(checkpoint, method, spec, trial, found, so_far)
+                saved = time.monotonic()
+            if stop_asked():
+                break
     bar.close()
     if writer:
         writer.close()
     return method, curve
+
+
+def _untrained(spec: TrialSpec, trial: int, data: TrainingSet, runtime: Runtime) -> Method:
+    """The method as it is before the first step."""
+    method = build_method(spec, DataShape(len(data), data.classes), trial)
+    method.to(runtime.device).train()
+    if method.trained and spec.epochs:
+        method.mixed_precision = runtime.mixed_precision
+        method.optimizers = method.build_optimizers()
+    return method
 
 
 def _all_images(method: Method, data: TrainingSet, trial: int, runtime: Runtime) -> Iterator[Batch]:
@@ -246,39 +269,55 @@ def _save(
     method: Method,
     spec: TrialSpec,
     trial: int,
-    step: int,
-    curve: list[dict[str, float]],
-    sums: Mapping[str, float],
-    counts: Mapping[str, int],
+    found: Mapping[str, Any],
+    so_far: Mapping[str, Any],
 ) -> None:
     save_checkpoint(
         path,
         {
             "spec": spec.hash,
             "trial": trial,
-            "step": step,
-            "curve": curve,
-            "sums": dict(sums),
-            "counts": dict(counts),
+            "conditions": dict(found),
+            **so_far,
             "method": dict(method.state_dict()),
             "optimizers": {n: o.state_dict() for n, o in method.optimizers.items()},
         },
     )
 
 
-def _resume(path: Path, method: Method, spec: TrialSpec, trial: int) -> dict[str, Any]:
-    """Load the checkpoint into method and optimisers; a fresh start where there is none."""
-    if not path.exists():
-        return {"step": 0, "curve": [], "sums": {}, "counts": {}}
-    state = load_checkpoint(path, next(method.parameters()).device)
-    if (state["spec"], state["trial"]) != (spec.hash, trial):
-        raise UserError(f"checkpoint {path} belongs to another training; delete it")
+class _Unusable(Exception):
+    """Why a checkpoint is not resumed from; goes on after its name."""
+
+
+def _resume(
+    path: Path,
+    method: Method,
+    spec: TrialSpec,
+    trial: int,
+    found: Mapping[str, Any],
+    total: int,
+) -> dict[str, Any]:
+    """Load the checkpoint into method and optimisers.
+
+    Raises:
+        _Unusable: it is damaged, does not fit, or is of another training or other conditions.
+    """
     try:
+        state = load_checkpoint(path, next(method.parameters()).device)
+    except DamagedCheckpoint:
+        raise _Unusable("is cut short, damaged or of an older version") from None
+    try:
+        if (state["spec"], state["trial"]) != (spec.hash, trial):
+            raise _Unusable("belongs to another training")
+        for key, value in found.items():
+            if state["conditions"].get(key) != value:
+                before = state["conditions"].get(key)
+                raise _Unusable(f"was made with {key} = {before}, not {value}")
+        if not 0 < state["step"] <= total:
+            raise _Unusable(f"is at step {state['step']} of {total}")
         method.load_state_dict(state["method"])
         for name, optimizer in method.optimizers.items():
             optimizer.load_state_dict(state["optimizers"][name])
-    except (RuntimeError, ValueError, KeyError):
-        raise UserError(
-            f"checkpoint {path} does not fit the code of {spec.method} any more; delete it"
-        ) from None
-    return state
+        return {key: state[key] for key in ("step", "curve", "sums", "counts")}
+    except (RuntimeError, ValueError, KeyError, TypeError, AttributeError):
+        raise _Unusable(f"does not fit the code of {spec.method}") from None

@@ -121,6 +121,13 @@ def test_a_manifest_that_is_json_but_holds_something_else_is_damaged(damaged, ke
         assert f"{path} is damaged" in message_of(function, damaged)
 
 
+def test_a_manifest_that_names_fewer_classes_than_there_are_is_refused(damaged):
+    path = damaged / "manifest.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"class_names": ["0", "1"]}))
+    message = message_of(open_prepared, damaged)
+    assert "train_labels.npy has classes that manifest.json does not name" in message
+
+
 def test_verify_accepts_what_was_written(prepared):
     verify(prepared)
 

@@ -5,8 +5,9 @@ import pytest
 import torch
 
 from metaug.data.augment import Augmentation
+from metaug.errors import Diverged
 from metaug.evaluation import features as module
-from metaug.evaluation.features import cache_features, spread
+from metaug.evaluation.features import cache_features, require_finite, spread
 
 CPU = torch.device("cpu")
 
@@ -89,3 +90,13 @@ def test_the_effective_rank_is_the_exponential_of_the_entropy_of_singular_values
 def test_the_spread_does_not_depend_on_the_scale():
     features = gaussian(100, 10) + 1
     assert spread(features * 1000) == pytest.approx(spread(features), rel=1e-4)
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), 1e30])
+def test_features_that_no_probe_can_use_are_named(value):
+    """Of 1e30 the square is not finite, and so no cosine."""
+    features = gaussian(40, 8)
+    require_finite({"conv": features})
+    features[3, 2] = value
+    with pytest.raises(Diverged, match=r"^the features fc of 1 of 40 images are not finite"):
+        require_finite({"conv": gaussian(40, 8), "fc": features})

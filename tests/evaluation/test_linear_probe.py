@@ -4,6 +4,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.preprocessing import StandardScaler
 from torch.nn import functional as F
 
+from metaug.errors import Diverged
 from metaug.evaluation.linear_probe import linear_probe
 from metaug.spec import ProbeSpec
 
@@ -134,3 +135,9 @@ def test_weight_decay_shrinks_what_the_probe_learns():
     train, test = gaussians(400, 3, 0.2), gaussians(400, 3, 0.2, seed=1)
     settings = {"epochs": 5, "averaged_epochs": 1}
     assert probe(train, test, 3, weight_decay=1e3, **settings) != probe(train, test, 3, **settings)
+
+
+def test_a_probe_that_diverges_does_not_look_like_chance():
+    train, test = gaussians(100, 4, 0.3), gaussians(100, 4, 0.3, seed=1)
+    with pytest.raises(Diverged, match="the weights of the linear probe are not finite"):
+        probe(train, test, 4, learning_rate=3e37, epochs=20, averaged_epochs=1)

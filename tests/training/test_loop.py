@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from metaug.data.arrays import Prepared, Split
-from metaug.errors import UserError
+from metaug.errors import Diverged, UserError
 from metaug.method import DataShape, Method, build_method, find_method
 from metaug.seeds import epoch_order
 from metaug.training import loop
@@ -215,52 +215,68 @@ def test_checkpoints_are_as_far_apart_as_asked(
 ):
     clock, steps = iter(range(0, 1000, 10)), []
     monkeypatch.setattr(loop.time, "monotonic", lambda: float(next(clock)))
-    monkeypatch.setattr(loop, "_save", lambda *a: steps.append(a[4]))
+    monkeypatch.setattr(loop, "_save", lambda *a: steps.append(a[5]["step"]))
     spec = make_spec("simclr", epochs=4)
     train(spec, 0, training_set, tmp_path, replace_runtime(checkpoint_seconds=25))
     # a look at the clock every 10 s: the third one is late enough; one more look when it is saved
-    assert steps == [3, 6, 9]
+    assert steps == [3, 6, 9, 12]
 
 
-def test_a_finished_training_leaves_its_last_checkpoint_before_the_end(
-    make_spec, training_set, tmp_path, quiet_runtime
+def test_a_finished_training_leaves_a_checkpoint_of_its_end(
+    make_spec, training_set, tmp_path, quiet_runtime, seen
+):
+    """What is killed while it is probed is not trained again."""
+    spec = make_spec("simclr")
+    trained, curve = train(spec, 0, training_set, tmp_path, quiet_runtime)
+    assert load_checkpoint(tmp_path / CHECKPOINT, torch.device("cpu"))["step"] == 6
+    before = len(seen)
+    again, same_curve = train(spec, 0, training_set, tmp_path, quiet_runtime)
+    assert len(seen) == before
+    assert same_curve == curve
+    assert same_state(again, trained)
+
+
+def _another_spec(make_spec, path):
+    return make_spec("simclr", temperature=0.3), 0
+
+
+def _another_trial(make_spec, path):
+    return make_spec("simclr"), 1
+
+
+def _older_code(make_spec, path):
+    state = load_checkpoint(path, torch.device("cpu"))
+    state["method"]["projector.9.weight"] = torch.zeros(1)
+    save_checkpoint(path, state)
+    return make_spec("simclr"), 0
+
+
+def _cut_short(make_spec, path):
+    path.write_bytes(path.read_bytes()[:-100])
+    return make_spec("simclr"), 0
+
+
+@pytest.mark.parametrize(
+    "spoil, why",
+    [
+        (_another_spec, "belongs to another training"),
+        (_another_trial, "belongs to another training"),
+        (_older_code, "does not fit the code of simclr"),
+        (_cut_short, "is cut short, damaged or of an older version"),
+    ],
+)
+def test_a_checkpoint_that_does_not_fit_is_named_and_not_used(
+    make_spec, training_set, tmp_path, quiet_runtime, capsys, spoil, why
 ):
     train(make_spec("simclr"), 0, training_set, tmp_path, quiet_runtime)
-    assert load_checkpoint(tmp_path / CHECKPOINT, torch.device("cpu"))["step"] == 5
-
-
-@pytest.mark.parametrize("other", ["spec", "trial"])
-def test_a_checkpoint_of_another_training_is_refused(
-    make_spec, training_set, tmp_path, quiet_runtime, other
-):
-    spec, trial = make_spec("simclr"), 0
-    train(spec, trial, training_set, tmp_path, quiet_runtime)
-    if other == "spec":
-        spec = make_spec("simclr", temperature=0.3)
-    else:
-        trial = 1
-    with pytest.raises(UserError, match="belongs to another training; delete it") as error:
-        train(spec, trial, training_set, tmp_path, quiet_runtime)
-    assert str(tmp_path / CHECKPOINT) in str(error.value)
-
-
-def test_a_checkpoint_of_older_code_is_refused(make_spec, training_set, tmp_path, quiet_runtime):
-    spec = make_spec("simclr")
-    train(spec, 0, training_set, tmp_path, quiet_runtime)
-    state = load_checkpoint(tmp_path / CHECKPOINT, torch.device("cpu"))
-    state["method"]["projector.9.weight"] = torch.zeros(1)
-    save_checkpoint(tmp_path / CHECKPOINT, state)
-    with pytest.raises(UserError, match="does not fit the code of simclr any more; delete it"):
-        train(spec, 0, training_set, tmp_path, quiet_runtime)
-
-
-def test_a_checkpoint_cut_short_is_refused(make_spec, training_set, tmp_path, quiet_runtime):
-    spec = make_spec("simclr")
-    train(spec, 0, training_set, tmp_path, quiet_runtime)
     path = tmp_path / CHECKPOINT
-    path.write_bytes(path.read_bytes()[:-100])
-    with pytest.raises(UserError, match="cut short or damaged"):
-        train(spec, 0, training_set, tmp_path, quiet_runtime)
+    spec, trial = spoil(make_spec, path)
+    method, curve = train(spec, trial, training_set, tmp_path, quiet_runtime)
+    said = capsys.readouterr().out
+    assert said == f"checkpoint {path} {why}: trial {trial} starts anew\n"
+    fresh, expected = train(spec, trial, training_set, tmp_path / "fresh", quiet_runtime)
+    assert curve == expected
+    assert same_state(method, fresh)
 
 
 def test_a_full_disk_ends_a_training_in_one_line_and_loses_nothing(
@@ -289,7 +305,7 @@ def test_a_full_disk_ends_a_training_in_one_line_and_loses_nothing(
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf"), -float("inf")])
 @pytest.mark.parametrize("key", ["loss", "meta_loss"])
-def test_a_loss_that_is_not_finite_names_the_trial_and_the_step(
+def test_a_loss_that_is_not_finite_names_the_step(
     make_spec, training_set, tmp_path, quiet_runtime, monkeypatch, key, value
 ):
     def update(method, batch):
@@ -297,18 +313,14 @@ def test_a_loss_that_is_not_finite_names_the_trial_and_the_step(
 
     monkeypatch.setattr(find_method("simclr"), "update", update)
     spec = make_spec("simclr")
-    with pytest.raises(UserError) as error:
+    with pytest.raises(Diverged) as error:
         train(spec, 7, training_set, tmp_path, quiet_runtime)
-    assert str(error.value).startswith(
-        f"simclr on digits_m (alexnet, spec {spec.hash}): {key} is {value} at step 4 (epoch 1) "
-        "of trial 7"
-    )
-    assert "\n" not in str(error.value)
+    assert str(error.value) == f"{key} is {value} at step 4 (epoch 1)"
 
 
 def test_a_training_that_explodes_is_stopped(make_spec, training_set, tmp_path, quiet_runtime):
     spec = make_spec("simclr", learning_rate=1e30, epochs=20, schedule="constant")
-    with pytest.raises(UserError, match=r"loss is (nan|-?inf) at step \d+ .* of trial 0"):
+    with pytest.raises(Diverged, match=r"^loss is (nan|-?inf) at step \d+ \(epoch \d+\)$"):
         train(spec, 0, training_set, tmp_path, quiet_runtime)
 
 

@@ -2,8 +2,10 @@
 
 import contextlib
 import hashlib
+import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -97,21 +99,18 @@ def test_killed_training_resumes_with_the_same_numbers(fresh: Project, finished:
     os.killpg(running.pid, signal.SIGKILL)
     running.wait()
     assert _second_trial_has_begun(fresh.folder), "killed too late: raise the epochs"
-    waiting = {path: path.stat().st_mtime_ns for path in _waiting(fresh.folder)}
-    assert waiting
+    finished_first = list(fresh.folder.glob("results/smoke/trials/*/trial_000.json"))
+    before = {path: path.read_text() for path in finished_first}
+    assert before
 
     fresh.table1(checkpoint_seconds=0)
     assert fresh.numbers() == undisturbed
     logs = "".join(path.read_text() for path in fresh.folder.glob("logs/smoke/train/*.log"))
-    assert "trial 0 was finished by an earlier run" in logs
+    assert "trial 0 is done already" in logs
+    assert {path: path.read_text() for path in before} == before
     assert not (fresh.folder / "results/smoke/work").exists() or not any(
         (fresh.folder / "results/smoke/work").iterdir()
     )
-
-
-def _waiting(folder: Path) -> list[Path]:
-    """Records of finished trials whose job is not done."""
-    return list(folder.glob("results/smoke/work/*/trial_000.json"))
 
 
 def _second_trial_has_begun(folder: Path) -> bool:
@@ -154,3 +153,86 @@ def test_deleted_tidy_frame_is_gathered_again_and_nothing_else_done(rendered: Pr
     assert done.returncode == 0, done.stderr
     assert tidy.read_bytes() == content
     assert re.findall(r"rule (\w+):", done.stderr) == ["trials", "figure7"]
+
+
+def record_of(project: Project, method: str, trial: int) -> Path:
+    (key,) = (key for name, key, t in project.started() if (name, t) == (method, trial))
+    return project.folder / f"results/smoke/trials/{key}/trial_{trial:03d}.json"
+
+
+def test_a_damaged_record_is_named_and_trained_again(finished: Project) -> None:
+    numbers = finished.numbers()
+    victim = record_of(finished, "simclr", 1)
+    victim.write_text(victim.read_text()[:500])
+    done = finished.table1()
+    name = victim.relative_to(finished.folder)
+    assert f"{name} is cut short or damaged: moved aside to trial_001.json.damaged" in done.stderr
+    assert finished.numbers() == numbers
+    assert "Nothing to be done" in finished.table1().stderr
+
+
+def test_records_without_marks_are_taken_as_they_are(finished: Project) -> None:
+    """Records of an older version, or copied without what Snakemake knows of them."""
+    for mark in finished.folder.glob("results/smoke/trials/*/done_*.json"):
+        mark.unlink()
+    shutil.rmtree(finished.folder / ".snakemake")
+    assert "Nothing to be done" in finished.table1().stderr
+
+
+DIVERGING = {"simclr": {"learning_rate": 1.0e18, "optimizer": "sgd"}}
+
+
+def test_a_training_that_diverges_hides_nothing_and_is_an_error_each_time(fresh: Project) -> None:
+    settings = [f"methods={METHODS}", f"overrides={json.dumps(DIVERGING)}"]
+    for repeated in range(2):
+        done = fresh.snakemake("table1", "--config", *settings)
+        assert done.returncode != 0
+        errors = [line for line in done.stderr.splitlines() if line.startswith("error: ")]
+        assert len(errors) == 2
+        assert re.search(
+            r"simclr .*: trial 1 failed: loss is nan at step \d+ .*; delete (\S+) to", errors[1]
+        )
+        assert "Traceback" not in done.stderr
+        assert ("failed earlier" in done.stdout) == bool(repeated)
+        assert {record["spec"]["method"] for record in fresh.records()} == {"random"}
+        table = (fresh.folder / "results/smoke/tables/table1.csv").read_text()
+        assert re.search(r"^random_rgb,\d", table, re.M)
+
+
+def start(project: Project, *arguments: str) -> subprocess.Popen:
+    return subprocess.Popen(
+        [sys.executable, "-m", "snakemake", "--cores", "1", "table1", "--config", *arguments],
+        cwd=project.folder,
+        env={**os.environ, "PYTHONPATH": str(project.folder), "OMP_NUM_THREADS": "1"},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        start_new_session=True,
+    )
+
+
+def test_of_two_runs_at_once_the_second_waits_and_trains_nothing(fresh: Project) -> None:
+    runs = [start(fresh, "methods=[simclr]") for _ in range(2)]
+    said = [run.communicate(timeout=500)[0] for run in runs]
+    assert [run.returncode for run in runs] == [0, 0], said
+    assert sum("waiting for process" in text for text in said) == 1
+    for trial in range(2):
+        assert sum(f"trial {trial} is done already" in text for text in said) == 1
+
+
+def test_a_killed_trainer_costs_no_finished_trial(fresh: Project) -> None:
+    """Snakemake lives on and removes the outputs of the failed job."""
+    run = start(fresh, "methods=[simclr]", "checkpoint_seconds=0")
+    deadline = time.monotonic() + 400
+    while not _second_trial_has_begun(fresh.folder) and time.monotonic() < deadline:
+        time.sleep(0.005)
+    (finished,) = fresh.folder.glob("results/smoke/trials/*/trial_000.json")
+    before = finished.read_text()
+    lock = finished.with_name(".trial_001.lock")
+    os.kill(int(lock.read_text().split()[0]), signal.SIGKILL)
+    said, _ = run.communicate(timeout=100)
+    assert run.returncode != 0, said
+    assert finished.read_text() == before
+    fresh.table1(methods=["simclr"])
+    assert finished.read_text() == before
+    assert len(fresh.records()) == 2

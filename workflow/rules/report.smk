@@ -1,6 +1,6 @@
 rule verdicts:
     input:
-        PLAN.records("claims"),
+        PLAN.marks("claims"),
     output:
         SCORECARD,
     log:
@@ -15,7 +15,7 @@ rule verdicts:
 
 rule page:
     input:
-        PLAN.records(),
+        PLAN.marks(),
     output:
         REPORT,
     log:

@@ -1,6 +1,6 @@
-# One job trains all trials of a spec (or of a part of them: trials_per_job). `update` keeps
-# Snakemake from deleting the valid records of a spec of which one is missing. `gpu` counts only
-# with `--resources gpu=N`, and on clusters.
+# One job trains all trials of a spec (or of a part of them: trials_per_job). Its output is a mark:
+# Snakemake deletes the output of a job that fails or is repeated, and so never a record. `gpu`
+# counts only with `--resources gpu=N`, and on clusters.
 for part, trials in enumerate(PLAN.parts):
 
     rule:
@@ -9,11 +9,7 @@ for part, trials in enumerate(PLAN.parts):
         input:
             lambda wildcards: PLAN.training_data(wildcards.spec),
         output:
-            update(
-                expand(
-                    f"{RESULTS}/trials/{{{{spec}}}}/trial_{{t:03d}}.json", t=trials
-                ),
-            ),
+            PLAN.mark("{spec}", trials),
         log:
             f"logs/{SCALE}/train/{{spec}}_{part}.log",
         benchmark:
@@ -27,6 +23,7 @@ for part, trials in enumerate(PLAN.parts):
             mem_mb=lambda wildcards: memory_mb(PLAN.specs[wildcards.spec]),
         params:
             trials=list(trials),
+            data=lambda wildcards: str(PLAN.data_folder(wildcards.spec)),
             origin=lambda wildcards: PLAN.origin_of(wildcards.spec),
             spec=lambda wildcards: PLAN.specs[wildcards.spec].canonical_json(),
             work=lambda wildcards: str(PLAN.work_folder(wildcards.spec)),

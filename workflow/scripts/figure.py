@@ -10,5 +10,6 @@ snakemake = globals()["snakemake"]
 
 with job(snakemake.log[0]):
     artefact, plan = snakemake.wildcards.artefact, load_plan(snakemake.config)
+    plan.require_done(artefact)
     drawing = plan.render(artefact, plan.results(artefact))
     write_drawing(drawing, Path(snakemake.output.pdf).with_suffix(""))

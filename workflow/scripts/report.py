@@ -10,6 +10,7 @@ snakemake = globals()["snakemake"]
 
 with job(snakemake.log[0]):
     plan = load_plan(snakemake.config)
+    plan.require_done()
     results = plan.results()
     write_report(
         Path(snakemake.output[0]),

@@ -10,6 +10,7 @@ snakemake = globals()["snakemake"]
 
 with job(snakemake.log[0]):
     plan = load_plan(snakemake.config)
+    plan.require_done("claims")
     outcomes = plan.decide(plan.results("claims"))
     write_scorecard(outcomes, plan.scale.name, Path(snakemake.output[0]).with_suffix(""))
     print(f"{plan.scale.name}: {tally(outcomes)}; see {snakemake.output[-1]}")

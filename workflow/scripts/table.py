@@ -10,5 +10,6 @@ snakemake = globals()["snakemake"]
 
 with job(snakemake.log[0]):
     artefact, plan = snakemake.wildcards.artefact, load_plan(snakemake.config)
+    plan.require_done(artefact)
     table = plan.render(artefact, plan.results(artefact))
     write_table(table, Path(snakemake.output[0]).with_suffix(""))

@@ -2,28 +2,31 @@
 
 from pathlib import Path
 
-import torch
-
-from metaug.config import Config
-from metaug.data.arrays import require_origin
-from metaug.gpus import training_device
 from metaug.job import job
-from metaug.progress import progress
-from metaug.slurm import requeued_at_time_limit
-from metaug.spec import TrialSpec
-from metaug.training.loop import Runtime
-from metaug.trial import run_trials
 
 snakemake = globals()["snakemake"]
 
 with job(snakemake.log[0]):
+    # here, because they take seconds, in which a signal is to end the job in good order, too
+    import torch
+
+    from metaug.config import Config
+    from metaug.data.arrays import require_origin
+    from metaug.gpus import training_device
+    from metaug.progress import progress
+    from metaug.slurm import requeued_at_time_limit
+    from metaug.spec import TrialSpec
+    from metaug.training.loop import Runtime
+    from metaug.trial import run_trials
+
     # not the plan: it imports all that tables and figures need, for each of hundreds of jobs
     config = Config.model_validate(snakemake.config)
     spec = TrialSpec.model_validate_json(snakemake.params.spec)
-    data, output = Path(snakemake.input[0]).parent, Path(snakemake.output[0]).parent
+    data, output = Path(snakemake.params.data), Path(snakemake.output[0]).parent
     require_origin(data, snakemake.params.origin)
     trials, work = snakemake.params.trials, Path(snakemake.params.work)
-    torch.set_num_threads(snakemake.threads)
+    # not `snakemake.threads`, which `--cores` may lower: the number of threads changes the numbers
+    torch.set_num_threads(config.threads_per_job)
     with (
         requeued_at_time_limit(lambda: progress(trials, output, work)),
         training_device(config.device, config.jobs_per_gpu) as device,
