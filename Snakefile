@@ -48,6 +48,7 @@ localrules:
     page,
     plan,
 
+
 if workflow.is_main_process:
     PLAN.refresh_marks()
 

@@ -104,7 +104,12 @@ class Plan:
         Raises:
             UserError: a record's value is not valid; names the row.
         """
-        return Results(self.frame(artefact))
+        failures = {
+            spec.hash: tuple(f"trial {failure.trial}: {failure.reason}" for failure in failed)
+            for spec in self._specs(artefact)
+            if (failed := self.failures(spec))
+        }
+        return Results(self.frame(artefact), failures)
 
     def render(self, artefact: str, results: Results) -> Table | Drawing:
         """An artefact; one without trials is drawn from the code alone."""
