@@ -12,7 +12,8 @@ def test_progress_grows_with_steps_and_finished_trials(tmp_path: Path) -> None:
     for step in (3, 7):
         save_checkpoint(work / "trial_000/0123/checkpoint.safetensors", {"step": step})
         seen.append(progress([0, 1], output, work))
-    (work / "trial_000.json").touch()
+    output.mkdir()
+    (output / "trial_000.json").touch()
     seen.append(progress([0, 1], output, work))
     save_checkpoint(work / "trial_001/0123/checkpoint.safetensors", {"step": 1})
     seen.append(progress([0, 1], output, work))
@@ -20,14 +21,11 @@ def test_progress_grows_with_steps_and_finished_trials(tmp_path: Path) -> None:
     assert seen == sorted(set(seen))
 
 
-def test_a_finished_trial_counts_the_same_wherever_its_record_is(tmp_path: Path) -> None:
-    output, work = tmp_path / "output", tmp_path / "work"
-    for folder in (output, work):
-        folder.mkdir()
-    (work / "trial_000.json").touch()
-    waiting = progress([0], output, work)
-    (work / "trial_000.json").rename(output / "trial_000.json")
-    assert progress([0], output, work) == waiting
+def test_a_trial_that_failed_counts_as_finished(tmp_path: Path) -> None:
+    (tmp_path / "trial_000.json").touch()
+    recorded = progress([0], tmp_path, tmp_path / "work")
+    (tmp_path / "trial_000.json").rename(tmp_path / "failed_000.json")
+    assert progress([0], tmp_path, tmp_path / "work") == recorded
 
 
 def test_the_trials_of_other_jobs_do_not_count(tmp_path: Path) -> None:
