@@ -35,7 +35,7 @@ def job(log: str) -> Iterator[None]:
     stop_on_signals()
     path = Path(log)
     path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("w") as file, redirect_stdout(_Tee(sys.stdout, file)):  # type: ignore[type-var]
+    with path.open("w") as file, redirect_stdout(_Tee(sys.stdout, file)):
         try:
             yield
         except UserError as error:

@@ -262,8 +262,10 @@ class Plan:
         )
         return [failure for failure in found if failure is not None]
 
-    def require_done(self, artefact: str) -> None:
-        """Refuse to take means while a trial of an artefact is neither recorded nor failed.
+    def require_done(self, artefact: str | None = None) -> None:
+        """Refuse to take means while a trial of an artefact, or of any, is not done.
+
+        Done is what is recorded or failed.
 
         Raises:
             UserError: a record has been deleted or damaged since its job ended.
