@@ -20,13 +20,13 @@ from scipy import stats
 from metaug.config import load_config
 from metaug.paper import cells, figure2
 from metaug.paper.published import printed
-from metaug.plan import Plan
-from metaug.record import record_path, write_record
 from metaug.reporting.aggregate import COLUMNS
 from metaug.reporting.results import Query, Results, readout_of
 from metaug.reporting.statistics import Interval
 from metaug.reporting.tables import Column, Row, Table
 from metaug.spec import TrialSpec
+from metaug.suite.plan import Plan
+from metaug.suite.record import record_path, write_record
 
 SCALES = ("smoke", "lite", "full")
 SCALE_FILES = Path(__file__).parents[2] / "config" / "scales"

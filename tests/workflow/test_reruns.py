@@ -15,7 +15,7 @@ from pathlib import Path
 import pandas as pd
 import yaml
 
-from metaug.plan import load_plan
+from metaug.suite.plan import load_plan
 from tests.workflow.conftest import METHODS, RENDERED, Project
 
 

@@ -2,13 +2,13 @@
 
 from pathlib import Path
 
-from metaug.job import job
-from metaug.plan import load_plan
 from metaug.reporting.tables import Table, write_table
+from metaug.suite.plan import load_plan
+from metaug.suite.script import script
 
 snakemake = globals()["snakemake"]
 
-with job(snakemake.log[0]):
+with script(snakemake.log[0]):
     artefact, plan = snakemake.wildcards.artefact, load_plan(snakemake.config)
     plan.require_done(artefact)
     table = plan.render(artefact, plan.results(artefact))
