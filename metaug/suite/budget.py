@@ -176,9 +176,11 @@ def _recorded(plan: Plan, spec: TrialSpec) -> float | None:
 
 def next_schedule(plan: Plan, hours: float) -> Schedule:
     """The schedule that a run with this budget would have now."""
+    if not hours:
+        return Schedule(hours=0.0, trials={}, planned_hours=0.0)
     results = plan.results("claims")
     done = {spec.hash: plan.done(spec) for spec in plan.specs_of["claims"]}
-    return schedule(plan.decide(results), results, done, seconds_of(plan) if hours else {}, hours)
+    return schedule(plan.decide(results), results, done, seconds_of(plan), hours)
 
 
 def open_schedule(plan: Plan) -> None:
