@@ -143,6 +143,7 @@ def _numbers(finding: Finding) -> dict[str, float | bool]:
         "effect": comparison.effect,
         "ci95_low": comparison.low,
         "ci95_high": comparison.high,
+        "ci95_images": comparison.of_images,
         "published": finding.statement.published,
         "effect_size": comparison.effect_size,
         "p": finding.p,

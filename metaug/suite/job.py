@@ -114,7 +114,7 @@ def _numbers(
     method, curve = train(spec, trial, data, folder, runtime)
     trained = time.perf_counter()
     test = evaluation_split(prepared, spec, trial)
-    rows = evaluate(method, spec, trial, data, test, runtime.device)
+    rows, hits = evaluate(method, spec, trial, data, test, runtime.device)
     evaluated = time.perf_counter()
     seconds = {
         "train_seconds": trained - begin,
@@ -148,4 +148,4 @@ def _numbers(
         if row["metric"] == "top1" and not row["setting"]
     )
     print(f"{spec}: trial {trial}: {loss}top-1 {accuracy}, {evaluated - begin:.0f} s", flush=True)
-    return {**seconds, "curve": curve, "rows": rows}
+    return {**seconds, "curve": curve, "rows": rows, "hits": hits}

@@ -108,12 +108,19 @@ class Plan:
         Raises:
             UserError: a record's value is not valid; names the row.
         """
+        records = {spec: self.read_records(spec) for spec in self._specs(artefact)}
+        rows = (row for spec in records for r in records[spec] for row in self._rows(spec, r))
         failures = {
             spec.hash: tuple(f"trial {failure.trial}: {failure.reason}" for failure in failed)
-            for spec in self._specs(artefact)
+            for spec in records
             if (failed := self.failures(spec))
         }
-        return Results(self.frame(artefact), failures)
+        hits = {  # records of earlier commits have none
+            (spec.hash, record["trial"]): record.get("hits", {})
+            for spec, found in records.items()
+            for record in found
+        }
+        return Results(pd.DataFrame(rows, columns=COLUMNS), failures, hits)
 
     def render(self, artefact: str, results: Results) -> Table | Drawing:
         """An artefact; one without trials is drawn from the code alone."""
