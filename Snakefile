@@ -5,7 +5,7 @@ snakemake --cores all table1
 snakemake --cores all table1 --config scale=lite data_root=DIR
 """
 
-from metaug.cluster import memory_mb, waiting_for_earlier_jobs
+from metaug.cluster import waiting_for_earlier_jobs
 from metaug.config import config_file
 from metaug.gpus import wants_gpu
 from metaug.locale import use_utf8
@@ -54,7 +54,7 @@ if workflow.is_main_process:
 
 wildcard_constraints:
     spec="[0-9a-f]{12}",
-    dataset="[a-z0-9_]+",
+    dataset="[A-Za-z0-9_-]+",
     size="[0-9]+",
     artefact="[a-z]+[0-9]*",
 

@@ -88,7 +88,11 @@ def cells(grid: Grid) -> dict[tuple[str, int], Query]:
 @lru_cache(maxsize=8)
 def whole(grid: Grid) -> Grid:
     """The grid of the scale without the user's choice of methods and data sets: what they leave out
-    is a number that has not been run, not one that does not exist."""
+    is a number that has not been run, not one that does not exist. Where the user wants nothing but
+    data sets of their own, the claims are about these."""
+    if grid.on_user_data_alone:
+        config = grid.config.model_copy(update={"methods": None})
+        return Grid(grid.scale, config, grid.user_datasets)
     config = grid.config.model_copy(update={"methods": None, "datasets": None})
     return Grid(grid.scale, config)
 

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 from metaug.algorithm.hyper import MetAugHyper
+from metaug.data.datasets import DATASETS
 from metaug.reporting.names import dataset_name, power_of_ten
 
 READOUT_NOTES = {
@@ -29,17 +30,35 @@ def stand_in_note(shown: Sequence[str], wanted: Sequence[str]) -> tuple[str, ...
     """The sentence that says so where a data set stands in for the paper's."""
     if set(shown) <= set(wanted):
         return ()
+    if shown[0] not in DATASETS:
+        return (
+            f"{dataset_name(shown[0])}, a user's own data set, stands in for {_listed(wanted)}; "
+            "the paper has no numbers for it.",
+        )
     return (
         f"{dataset_name(shown[0])} stands in for {_listed(wanted)}, which this scale does not "
         "have; the paper has no numbers for it.",
     )
 
 
+def dataset_heading(dataset: str) -> str:
+    """What heads the columns of a data set; says so where the paper cannot have numbers in them."""
+    name = dataset_name(dataset)
+    return name if dataset in DATASETS else f"{name}, not in the paper"
+
+
 def dataset_notes(shown: Sequence[str], wanted: Sequence[str]) -> tuple[str, ...]:
     """What is to be said of the data sets of a table with a column for each: what stands in for
     them, which have no column, and which images of STL-10 train."""
-    if notes := stand_in_note(shown, wanted):
+    own = [name for name in shown if name not in DATASETS]
+    notes: tuple[str, ...] = ()
+    if own:
+        notes += (f"Not in the paper, which has no numbers for it: {_listed(own)}.",)
+    known = [name for name in shown if name in DATASETS]
+    if not known:
         return notes
+    if stand_in := stand_in_note(known, wanted):
+        return notes + stand_in
     if missing := [name for name in wanted if name not in shown]:
         notes += (
             f"Without results at this scale, and so left out with the paper's numbers: "
