@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 from metaug.algorithm.hyper import MetAugHyper
+from metaug.config import Grid
 from metaug.data.datasets import DATASETS
 from metaug.reporting.names import dataset_name, power_of_ten
 
@@ -50,15 +51,11 @@ def dataset_heading(dataset: str) -> str:
 def dataset_notes(shown: Sequence[str], wanted: Sequence[str]) -> tuple[str, ...]:
     """What is to be said of the data sets of a table with a column for each: what stands in for
     them, which have no column, and which images of STL-10 train."""
-    own = [name for name in shown if name not in DATASETS]
-    notes: tuple[str, ...] = ()
-    if own:
-        notes += (f"Not in the paper, which has no numbers for it: {_listed(own)}.",)
     known = [name for name in shown if name in DATASETS]
-    if not known:
+    if not known:  # those of a user's own are described by `user_data_notes`
+        return ()
+    if notes := stand_in_note(known, wanted):
         return notes
-    if stand_in := stand_in_note(known, wanted):
-        return notes + stand_in
     if missing := [name for name in wanted if name not in shown]:
         notes += (
             f"Without results at this scale, and so left out with the paper's numbers: "
@@ -70,6 +67,21 @@ def dataset_notes(shown: Sequence[str], wanted: Sequence[str]) -> tuple[str, ...
             "training images alone (choice).",
         )
     return notes
+
+
+def user_data_notes(grid: Grid) -> tuple[str, ...]:
+    """A sentence on each data set of the user's own: what of it is used, and that the paper does
+    not have it."""
+    notes = []
+    for name, dataset in grid.user_datasets.items():
+        size, every = grid.sizes[name], dataset.training_images
+        images = f"{size.train_images:,} of {every:,}" if size.train_images else f"{every:,}"
+        notes.append(
+            f"{name} is a user's own data set, for which the paper has no numbers: "
+            f"{dataset.classes} classes, {images} training images, {dataset.test_images:,} test "
+            f"images, resized to {size.image_size} × {size.image_size} pixels."
+        )
+    return tuple(notes)
 
 
 def _listed(datasets: Sequence[str]) -> str:

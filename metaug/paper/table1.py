@@ -4,7 +4,7 @@ from metaug.config import Grid
 from metaug.method import find_method
 from metaug.paper.cells import TablePlace, row_cells, table_cells
 from metaug.paper.floors import FLOOR, floor_cells, floor_rows
-from metaug.paper.notes import dataset_heading, dataset_notes, protocol_notes
+from metaug.paper.notes import dataset_heading, dataset_notes, protocol_notes, user_data_notes
 from metaug.reporting.results import Query, Results
 from metaug.reporting.tables import Column, Table, method_row
 
@@ -90,5 +90,10 @@ def render(grid: Grid, results: Results) -> Table:
         rows=(*map(method_row, methods_of(grid)), *floor_rows(grid, queries)),
         columns=columns,
         cells=table_cells("table1", queries, results, columns),
-        footnotes=FOOTNOTES + dataset_notes(datasets, DATASETS) + protocol_notes(scale, "alexnet"),
+        footnotes=(
+            *FOOTNOTES,
+            *dataset_notes(datasets, DATASETS),
+            *user_data_notes(grid),
+            *protocol_notes(scale, "alexnet"),
+        ),
     )

@@ -5,7 +5,13 @@ import pandas as pd
 from metaug.config import Grid
 from metaug.paper.cells import TablePlace, row_cells, table_cells
 from metaug.paper.floors import floor_cells, floor_rows
-from metaug.paper.notes import SWAV_HARD_NOTE, dataset_heading, dataset_notes, protocol_notes
+from metaug.paper.notes import (
+    SWAV_HARD_NOTE,
+    dataset_heading,
+    dataset_notes,
+    protocol_notes,
+    user_data_notes,
+)
 from metaug.paper.published import NOT_PRINTED, printed
 from metaug.reporting.names import dataset_name
 from metaug.reporting.results import Query, Results, derived
@@ -62,7 +68,12 @@ def render(grid: Grid, results: Results) -> Table:
         rows=(*map(method_row, METHODS), *floor_rows(grid, queries)),
         columns=columns,
         cells=shown,
-        footnotes=FOOTNOTES + dataset_notes(datasets, DATASETS) + protocol_notes(scale, "resnet50"),
+        footnotes=(
+            *FOOTNOTES,
+            *dataset_notes(datasets, DATASETS),
+            *user_data_notes(grid),
+            *protocol_notes(scale, "resnet50"),
+        ),
     )
 
 
