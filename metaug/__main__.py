@@ -27,6 +27,7 @@ from metaug.data.arrays import MANIFEST, verify
 from metaug.errors import UserError
 from metaug.estimate import print_plan
 from metaug.locale import use_utf8
+from metaug.paper.claims_page import claims_markdown
 from metaug.plan import Plan, load_plan
 from metaug.reporting.methods import methods_markdown
 from metaug.show import show
@@ -52,6 +53,8 @@ def main() -> None:
                 print(json.dumps(Config.model_json_schema(), indent=2))
             case "methods":
                 print(methods_markdown(), end="")
+            case "claims":
+                print(claims_markdown(), end="")
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(2)
@@ -89,6 +92,7 @@ def _parser() -> argparse.ArgumentParser:
     commands.add_parser("config", help="print the default config/config.yaml")
     commands.add_parser("schema", help="print the JSON schema of the config")
     commands.add_parser("methods", help="print docs/methods.md")
+    commands.add_parser("claims", help="print docs/claims.md")
     return parser
 
 

@@ -13,7 +13,7 @@ has none of the paper's data sets decides it on what stands in for them.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from functools import lru_cache
+from functools import lru_cache, wraps
 from typing import Any
 
 from metaug.config import Grid
@@ -155,6 +155,7 @@ def claim(name: str, where: str, statement: str) -> Callable[[Parts], Parts]:
     """Register a claim; its function gives what must hold."""
 
     def register(parts: Parts) -> Parts:
+        @wraps(parts)
         def parts_or_missing(grid: Grid) -> list[Part]:
             try:
                 found = parts(grid)
