@@ -167,7 +167,7 @@ def test_equal_recipes_are_one_spec() -> None:
 @pytest.mark.parametrize(
     ("name", "message"),
     [
-        ("leaves", "set data_root to the folder that holds leaves/"),
+        ("leaves", "METAUG_DATA_ROOT to the folder that holds leaves/"),
         ("cifra10", "did you mean 'cifar10'?"),
         ("my leaves", "it must be 1 to 40 letters, digits, - and _"),
         ("CIFAR-10", "is the same as the paper's 'cifar10'"),

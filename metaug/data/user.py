@@ -18,12 +18,11 @@ from pydantic import Field, ValidationError
 
 from metaug.data.datasets import DATASETS, Dataset
 from metaug.data.decode import Undecodable, pillow_without_warnings
-from metaug.data.origin import shown
 from metaug.data.raw import RawDataset, RawSplit
 from metaug.data.sources import locate
 from metaug.errors import UserError
 from metaug.files import atomic_write_text
-from metaug.spec import Frozen, brief, suggestion
+from metaug.spec import Frozen, brief
 
 SIDES = tuple(sorted({dataset.image_size for dataset in DATASETS.values()}))
 """The sides of the paper's data sets, in pixels: every method and backbone is tested on them."""
@@ -107,15 +106,6 @@ def user_dataset(
     known = _read(file)
     if data_root is None and known is not None:
         return _dataset(name, known)
-    unknown = f"unknown data set {name!r}; {suggestion(name, DATASETS)}"
-    if data_root is None:
-        raise UserError(
-            f"{unknown}; for one of your own, set data_root to the folder that holds {name}/"
-        )
-    if data_root.is_dir() and not (data_root / name).is_dir():
-        raise UserError(
-            f"{unknown}; for one of your own, put its folder {name}/ into {shown(data_root)}"
-        )
     located = locate(sought(name), data_root, sources, folder / "torchvision")
     if known is None or known.origin != located.origin.key:
         known = _describe(located.origin.key, located.load())

@@ -110,9 +110,10 @@ def test_a_damaged_description_is_written_anew(damage: str, tmp_path: Path) -> N
 
 
 def test_a_folder_that_is_not_there_is_one_line(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match=r"did you mean 'cifar10'.* put its folder cifra10/ into"):
+    message = r"not found; did you mean 'cifar10'\?.* to the folder that holds cifra10/"
+    with pytest.raises(UserError, match=message):
         describe(tmp_path, tmp_path / "data", "cifra10")
-    with pytest.raises(UserError, match=r"set data_root to the folder that holds birds/$"):
+    with pytest.raises(UserError, match=r"data_root is not set.* the folder that holds birds/"):
         describe(None, tmp_path / "data")
     with pytest.raises(UserError, match=r"data_root .*nowhere does not exist"):
         describe(tmp_path / "nowhere", tmp_path / "data")

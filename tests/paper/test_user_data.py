@@ -14,6 +14,7 @@ from metaug.paper import claims, table1, table2, table3
 from metaug.paper.cells import specs_of
 from metaug.reporting.aggregate import COLUMNS
 from metaug.reporting.results import Results, readout_of
+from metaug.reporting.scorecard import html_scorecard
 from metaug.reporting.tables import Table, write_latex
 from tests.paper.synthetic import NOTHING, SCALE_FILES, record_rows
 from tests.paper.test_artefacts import ARTEFACTS
@@ -104,6 +105,8 @@ def test_claims_are_about_the_users_data_only_where_there_is_nothing_else() -> N
     for grid in (alone, beside):
         outcomes = claims.decide(grid, NOTHING, paper)
         assert {outcome.verdict for outcome in outcomes} == {"not run"}
+        text = html_scorecard(outcomes, "lite")
+        assert ("which the paper does not have: leaves_2." in text) == (grid is alone)
 
 
 def test_specs_of_the_papers_data_do_not_depend_on_the_users() -> None:
