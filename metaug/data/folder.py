@@ -33,6 +33,7 @@ from metaug.data.raw import (
 from metaug.errors import UserError
 
 LAYOUT = "class folders (train/<class>/*.jpg)"
+LAYOUT_WITHOUT_SPLITS = "class folders (<class>/*.jpg, or train/<class>/*.jpg and test/...)"
 TEST_SHARE = 0.2
 """Of each class, where there are no splits."""
 

@@ -96,7 +96,8 @@ def _load(
 
 def _not_found(dataset: Dataset, reasons: dict[str, list[str]]) -> UserError:
     tried = "; ".join(f"{', '.join(names)}: {reason}" for reason, names in reasons.items())
-    layouts = [parquet.LAYOUT, folder.LAYOUT]
+    folders = folder.LAYOUT if dataset.splits_itself else folder.LAYOUT_WITHOUT_SPLITS
+    layouts = [parquet.LAYOUT, folders]
     if dataset.name in published.PUBLISHED:
         layouts.append(published.LAYOUT.format(published.PUBLISHED[dataset.name][1]))
     close = () if dataset.name in DATASETS else get_close_matches(dataset.name, DATASETS, n=1)
