@@ -5,11 +5,11 @@ snakemake --cores all table1
 snakemake --cores all table1 --config scale=lite data_root=DIR
 """
 
-from metaug.cluster import waiting_for_earlier_jobs
 from metaug.config import config_file
-from metaug.gpus import wants_gpu
-from metaug.locale import use_utf8
-from metaug.plan import load_plan
+from metaug.suite.cluster import waiting_for_earlier_jobs
+from metaug.suite.gpus import wants_gpu
+from metaug.suite.locale import use_utf8
+from metaug.suite.plan import load_plan
 
 use_utf8()
 
@@ -47,6 +47,7 @@ localrules:
     verdicts,
     page,
     plan,
+
 
 if workflow.is_main_process:
     PLAN.refresh_marks()

@@ -22,10 +22,10 @@ from metaug.config import Grid, load_config
 from metaug.data.prepare import prepare
 from metaug.method import find_method
 from metaug.paper.floors import floor_of
-from metaug.record import read_record, record_path
 from metaug.spec import TrialSpec
+from metaug.suite.job import run_trials
+from metaug.suite.record import read_record, record_path
 from metaug.training.loop import Runtime
-from metaug.trial import run_trials
 
 RECORDS = Path("benchmarks/results/choices")
 READOUTS = ("conv", "fc6", "fc")

@@ -21,16 +21,16 @@ except ModuleNotFoundError:
     print("error: the suite is missing: pip install 'metaug-reproduction[suite]'", file=sys.stderr)
     sys.exit(2)
 
-from metaug.bundle import import_bundle, write_bundle
 from metaug.config import CONFIG, Config, default_config, read_config, read_yaml
 from metaug.data.arrays import MANIFEST, verify
 from metaug.errors import UserError
-from metaug.estimate import print_plan
-from metaug.locale import use_utf8
 from metaug.paper.claims_page import claims_markdown
-from metaug.plan import Plan, load_plan
 from metaug.reporting.methods import methods_markdown
-from metaug.show import show
+from metaug.suite.bundle import import_bundle, write_bundle
+from metaug.suite.cost import print_plan
+from metaug.suite.locale import use_utf8
+from metaug.suite.plan import Plan, load_plan
+from metaug.suite.show import show
 
 
 def main() -> None:

@@ -110,7 +110,7 @@ def dual_batch_norm(x: Tensor, weight: Tensor | None, bias: Tensor | None, eps: 
 
 def _unpacked(value: Tensor | None) -> tuple[Any, Any]:
     """Primal and tangent, each of which may be missing."""
-    return (None, None) if value is None else tuple(forward_ad.unpack_dual(value))  # type: ignore[return-value]
+    return (None, None) if value is None else tuple(forward_ad.unpack_dual(value))
 
 
 @cache

@@ -13,7 +13,7 @@ import pytest
 from metaug import __main__ as cli
 from metaug import method
 from metaug.config import DATA_ROOT_VARIABLE, config_file
-from metaug.plan import load_plan
+from metaug.suite.plan import load_plan
 
 NAN, INFINITY = float("nan"), float("inf")
 SCALE = """

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import yaml
 
-from metaug.plan import load_plan
+from metaug.suite.plan import load_plan
 
 ROOT = Path(__file__).parents[1]
 WORKFLOWS = {

@@ -11,12 +11,12 @@ import pytest
 from metaug import __main__ as cli
 from metaug.data.prepare import prepare
 from metaug.errors import UserError
-from metaug.estimate import Clock, Speed, costs_of, hours_of
 from metaug.paper.claims import CLAIMS
-from metaug.plan import Plan, load_plan
-from metaug.record import record_path, write_record
 from metaug.reporting.results import Results
-from metaug.show import show
+from metaug.suite.cost import Clock, Speed, costs_of, hours_of
+from metaug.suite.plan import Plan, load_plan
+from metaug.suite.record import record_path, write_record
+from metaug.suite.show import show
 from tests.paper.synthetic import COMMIT, record_of, write_records
 
 ROOT = Path(__file__).parents[1]

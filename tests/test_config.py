@@ -10,8 +10,8 @@ import yaml
 from metaug.config import Config, Grid, default_config, load_config
 from metaug.errors import UserError
 from metaug.method import registered_methods
-from metaug.plan import load_plan
 from metaug.spec import TrialSpec
+from metaug.suite.plan import load_plan
 
 ROOT = Path(__file__).parents[1]
 SCALES = ROOT / "config/scales"

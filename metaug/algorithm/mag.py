@@ -42,7 +42,7 @@ class MetAug(MetAugOUCL):
 
     name = "metaug"
     version = 2
-    Hyper: ClassVar[type[MetAugHyper]] = MetAugHyper  # type: ignore[assignment,misc]
+    Hyper: ClassVar[type[MetAugHyper]] = MetAugHyper
     presets: ClassVar = {"own": RELEASE_RECIPE}
 
     @classmethod

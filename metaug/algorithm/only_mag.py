@@ -15,7 +15,7 @@ class MetAugMAG(MetAug):
     name = "metaug_mag"
     presets: ClassVar = {}
 
-    class Hyper(MetAugHyper):  # type: ignore[misc]
+    class Hyper(MetAugHyper):
         """As MetAug's, the loss being the conventional one."""
 
         @model_validator(mode="before")

@@ -40,7 +40,7 @@ class MetAugOUCL(Method):
     version = 2
     default_views = VIEWS["published"]
     crops = 1
-    Hyper: ClassVar[type[UnifiedHyper]] = UnifiedHyper  # type: ignore[assignment,misc]
+    Hyper: ClassVar[type[UnifiedHyper]] = UnifiedHyper  # type: ignore[assignment]
 
     @classmethod
     def views_of(cls, hyper: UnifiedHyper) -> tuple[str, ...]:

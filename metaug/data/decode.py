@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
-from PIL import Image
+from PIL import Image, UnidentifiedImageError
 
 SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff", ".ppm", ".pgm")
 """Endings of the files that are taken for images."""
@@ -58,7 +58,7 @@ def open_image(source: Path | bytes) -> Image.Image:
     file = io.BytesIO(source) if isinstance(source, bytes) else source
     try:
         image = Image.open(file, formats=_FORMATS)
-    except Image.UnidentifiedImageError:
+    except UnidentifiedImageError:
         raise Undecodable(f"it is none of {', '.join(_FORMATS)}") from None
     except Image.DecompressionBombError:
         raise Undecodable(f"it has more than {_MOST_PIXELS:,} pixels") from None

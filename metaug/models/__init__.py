@@ -6,6 +6,8 @@ from metaug.errors import UserError
 from metaug.models.alexnet import AlexNet
 from metaug.models.resnet import ARCHITECTURES, ResNet
 
+__all__ = ["BACKBONES", "AlexNet", "ResNet", "build_encoder"]
+
 BACKBONES = ("alexnet", *ARCHITECTURES)
 
 

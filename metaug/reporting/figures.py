@@ -17,7 +17,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, NullLocator
 
 from metaug.reporting.names import SCALE_NOTES, ScaleTexts
-from metaug.reporting.results import NOT_RUN, values_of
+from metaug.reporting.results import NOT_RUN, failed_of, values_of
 from metaug.reporting.statistics import FEWEST_TRIALS, NAN, Interval
 from metaug.reporting.style import COLUMN_WIDTH, GREY, MethodStyle, plot_style, save_figure
 
@@ -79,14 +79,18 @@ def canvas(
 
 def full_caption(sentences: Iterable[str], scale: str, intervals: Iterable[Interval]) -> str:
     """The caption with the scale and the number of trials."""
+    intervals = list(intervals)
+    failures = dict.fromkeys(text for interval in intervals for text in failed_of(interval))
+    failed = f"Left out because they failed: {'; '.join(failures)}." if failures else ""
     counts = sorted({interval.n for interval in intervals if interval.n})
     if not counts:
-        return " ".join((*sentences, "Nothing has been run."))
+        return " ".join(filter(None, (*sentences, failed or "Nothing has been run.")))
     n = f"{counts[0]}" if len(counts) == 1 else f"{counts[0]} to {counts[-1]}"
     trials = f"Means over n = {n} trial{'' if counts == [1] else 's'}"
     bars = ", 95 % t-intervals" if counts[-1] >= FEWEST_TRIALS else ""
     dots = "; small dots are single trials, of two" if 2 in counts else ""
-    return " ".join((*sentences, SCALE_NOTES[scale], f"{trials}{bars}{dots}."))
+    notes = (*sentences, SCALE_NOTES[scale], f"{trials}{bars}{dots}.", failed)
+    return " ".join(filter(None, notes))
 
 
 def data_of(

@@ -1,6 +1,6 @@
 """Every number has one address: a query. The results give the values of its trials."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 import pandas as pd
@@ -41,10 +41,12 @@ class CellInterval(Interval):
 
     The half-width is nan for fewer than `FEWEST_TRIALS` values, which are shown themselves. `specs`
     are the hashes of the trainings behind it, so that every number of a table leads to them.
+    `failed` says which of their trials failed and why; these are in neither mean nor n.
     """
 
     specs: tuple[str, ...] = ()
     values: tuple[float, ...] = ()
+    failed: tuple[str, ...] = ()
 
 
 NOT_RUN = CellInterval(NAN, NAN, 0)
@@ -60,6 +62,11 @@ def interval_of(values: pd.Series, specs: Iterable[str] = ()) -> CellInterval:
     return interval
 
 
+def failed_of(interval: Interval) -> tuple[str, ...]:
+    """The trials that failed, where the interval remembers them."""
+    return interval.failed if isinstance(interval, CellInterval) else ()
+
+
 def values_of(interval: Interval) -> tuple[float, ...]:
     """The values by trial, where the interval remembers them."""
     return interval.values if isinstance(interval, CellInterval) else ()
@@ -70,13 +77,18 @@ class Results:
 
     Args:
         frame: a tidy frame.
+        failures: by hash of a spec, which of its trials failed and why: "trial 3: loss is nan at
+            step 12 (epoch 0)".
 
     Raises:
         UserError: `validate_frame` refuses the frame.
     """
 
-    def __init__(self, frame: pd.DataFrame) -> None:
+    def __init__(
+        self, frame: pd.DataFrame, failures: Mapping[str, tuple[str, ...]] | None = None
+    ) -> None:
         validate_frame(frame)
+        self._failures = failures or {}
         cells: dict[tuple[str, str, str], dict[int, float]] = {}
         columns = ["spec", "readout", "metric", "trial", "value"]
         for *key, trial, value in frame[columns].itertuples(index=False, name=None):
@@ -91,12 +103,18 @@ class Results:
 
     def interval(self, query: Query) -> CellInterval:
         """Mean and 95 % interval over the trials."""
-        return derived(self.values(query), query)
+        return self._derived(self.values(query), query)
 
     def difference(self, query: Query, reference: Query) -> CellInterval:
         """Mean and 95 % interval of the difference of `query` from `reference`, paired by trial."""
         values = (self.values(query) - self.values(reference)).dropna()
-        return derived(values, query, reference)
+        return self._derived(values, query, reference)
+
+    def _derived(self, values: pd.Series, *queries: Query) -> CellInterval:
+        interval = derived(values, *queries)
+        hashes = dict.fromkeys(query.spec.hash for query in queries)
+        interval.failed = tuple(text for key in hashes for text in self._failures.get(key, ()))
+        return interval
 
 
 def derived(values: pd.Series, *queries: Query) -> CellInterval:

@@ -15,6 +15,7 @@ from zlib import crc32
 import matplotlib.pyplot as plt
 import pandas as pd
 import seaborn
+from cycler import cycler
 from matplotlib.figure import Figure
 
 from metaug.files import atomic_path
@@ -100,7 +101,7 @@ def plot_style() -> Iterator[None]:
         "lines.markersize": 4.5,
         "errorbar.capsize": 2,
         "hatch.linewidth": 0.6,
-        "axes.prop_cycle": plt.cycler(color=PALETTE),
+        "axes.prop_cycle": cycler(color=PALETTE),
         "image.cmap": "cividis",  # made for colour-blind readers, and even in grey
         "figure.constrained_layout.use": True,  # and no tight box: the width stays what was asked
         "figure.dpi": 100,

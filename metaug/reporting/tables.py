@@ -18,7 +18,7 @@ import pandas as pd
 
 from metaug.files import atomic_path, atomic_write_text
 from metaug.reporting.names import NOT_RANKED, SCALE_NOTES, method_name
-from metaug.reporting.results import NOT_RUN, values_of
+from metaug.reporting.results import NOT_RUN, failed_of, values_of
 from metaug.reporting.statistics import FEWEST_TRIALS, Interval
 
 NAN = float("nan")
@@ -152,9 +152,16 @@ class Table:
         printed = any(not math.isnan(cell.published) for cell in cells)
         compared = any(not math.isnan(cell.difference) for cell in cells)
         not_run = any(
-            math.isnan(self.cell(row, column).ours.mean)
+            math.isnan(cell.ours.mean) and not failed_of(cell.ours)
             for row in self.rows
             for column in self.columns
+            for cell in (self.cell(row, column),)
+        )
+        failures = dict.fromkeys(
+            f"§ {', '.join(row.labels)}: {text}; not in the mean."
+            for row in self.rows
+            for column in self.columns
+            for text in failed_of(self.cell(row, column).ours)
         )
         compete = {"rows": "our self-supervised rows", "columns": "ours in the row"}[self.compared]
         run = self.common_n() != 0
@@ -168,7 +175,8 @@ class Table:
             "‡ one encoder of half width per view (the paper: halved parameters).": "‡" in labels,
             f"{DASH} not run.": not_run,
         }
-        return [note for note, applies in legend.items() if applies] + list(self.footnotes)
+        marks = [note for note, applies in legend.items() if applies]
+        return [*marks, *failures, *self.footnotes]
 
     def _ranked(self) -> list[Row]:
         return [row for row in self.rows if row.ranked]
@@ -274,7 +282,9 @@ def _content(table: Table) -> dict[str, object]:
         return {
             "column": column.name,
             "value": "" if math.isnan(ours.mean) else repr(ours.mean),
-            "mean": ", ".join(number(value, digits) for value in shown) or DASH,
+            "mean": ", ".join(number(value, digits) for value in shown)
+            or ("failed" if failed_of(ours) else DASH),
+            "failed": bool(failed_of(ours)),
             "ci": number(ours.half_width, digits),
             "n": str(ours.n) if n_in_cells and ours.n else "",
             "published": number(cell.published, digits),
@@ -329,6 +339,7 @@ _LATEX_ESCAPES = {
     "≤": r"$\leq$",
     "∞": r"$\infty$",
     "√": r"$\surd$",
+    "§": r"\S{}",
     "†": r"$^\dagger$",
     "‡": r"$^\ddagger$",
     "✓": r"$\checkmark$",

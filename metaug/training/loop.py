@@ -19,12 +19,12 @@ from metaug.errors import Diverged, UserError
 from metaug.files import atomic_write_text
 from metaug.method import Batch, DataShape, Method, build_method
 from metaug.optimizers import rate_factor, set_rate_factor
-from metaug.provenance import conditions
 from metaug.seeds import Draws, draws_of, epoch_order, subset_generator, validation_generator
 from metaug.spec import TrialSpec
-from metaug.stop import postponed
 from metaug.training.checkpoint import DamagedCheckpoint, load_checkpoint, save_checkpoint
 from metaug.training.curve import curve_csv
+from metaug.training.provenance import conditions
+from metaug.training.stop import postponed
 
 CHECKPOINT = "checkpoint.safetensors"
 CURVE = "curve.csv"
@@ -130,9 +130,9 @@ def train(
     """Train the method of `spec` on `data`, resuming from a checkpoint in `folder` if there is one.
 
     A resumed training ends with exactly the numbers of an undisturbed one. So a checkpoint that is
-    damaged, of another training or of other conditions (`metaug.provenance.conditions`) is not
-    used: one line says why, and the training starts anew. A signal (`metaug.stop`) is heeded
-    between two steps, after a checkpoint.
+    damaged, of another training or of other conditions (`provenance.conditions`) is not used: one
+    line says why, and the training starts anew. A signal (`stop`) is heeded between two steps,
+    after a checkpoint.
 
     Returns:
         The trained method and its learning curve: for each epoch the mean of what was logged.

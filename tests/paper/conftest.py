@@ -7,10 +7,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from metaug.plan import Plan
 from metaug.reporting.aggregate import COLUMNS
 from metaug.reporting.results import readout_of
 from metaug.spec import TrialSpec
+from metaug.suite.plan import Plan
 from tests.paper.synthetic import plan_of, readouts_of
 
 SCORES = {"metaug": 75.0, "metaug_nnclr": 74.0, "metaug_mag": 71.0, "metaug_oucl": 70.0}

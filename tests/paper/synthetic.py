@@ -20,13 +20,13 @@ from scipy import stats
 from metaug.config import load_config
 from metaug.paper import cells, figure2
 from metaug.paper.published import printed
-from metaug.plan import Plan
-from metaug.record import record_path, write_record
 from metaug.reporting.aggregate import COLUMNS
 from metaug.reporting.results import Query, Results, readout_of
 from metaug.reporting.statistics import Interval
 from metaug.reporting.tables import Column, Row, Table
 from metaug.spec import TrialSpec
+from metaug.suite.plan import Plan
+from metaug.suite.record import record_path, write_record
 
 SCALES = ("smoke", "lite", "full")
 SCALE_FILES = Path(__file__).parents[2] / "config" / "scales"
@@ -214,8 +214,11 @@ def joined(*settings: str) -> str:
     return ";".join(sorted(part for text in settings for part in text.split(";") if part))
 
 
-def results_from(values: Mapping[Query, Sequence[float]]) -> Results:
-    """Results with these values by trial."""
+def results_from(
+    values: Mapping[Query, Sequence[float]],
+    failures: Mapping[str, tuple[str, ...]] | None = None,
+) -> Results:
+    """Results with these values by trial, and what says of which spec that trials failed."""
     rows = [
         {
             **{"scale": query.spec.scale, "spec": query.spec.hash, "trial": i, "seed": 1000 + i},
@@ -226,7 +229,7 @@ def results_from(values: Mapping[Query, Sequence[float]]) -> Results:
         for query, trials in values.items()
         for i, value in enumerate(trials)
     ]
-    return Results(pd.DataFrame(rows, columns=COLUMNS))
+    return Results(pd.DataFrame(rows, columns=COLUMNS), failures)
 
 
 def published_as_results(artefact: str) -> Results:

@@ -7,6 +7,7 @@ from types import ModuleType
 
 import pytest
 
+import metaug.extras
 import metaug.paper
 from metaug.config import Grid
 from metaug.method import registered_methods
@@ -27,8 +28,9 @@ from tests.paper.synthetic import (
 )
 
 ARTEFACTS = {
-    info.name: importlib.import_module(f"metaug.paper.{info.name}")
-    for info in pkgutil.iter_modules(metaug.paper.__path__)
+    info.name: importlib.import_module(f"{package.__name__}.{info.name}")
+    for package in (metaug.paper, metaug.extras)
+    for info in pkgutil.iter_modules(package.__path__)
     if info.name.startswith(("table", "figure", "extra")) and info.name != "figure1"
 }
 SMOKE_BUDGET = 120

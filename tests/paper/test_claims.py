@@ -5,10 +5,10 @@ import pandas as pd
 import pytest
 
 from metaug.paper.claims import CLAIMS, whole
-from metaug.plan import Plan
 from metaug.reporting.aggregate import COLUMNS
 from metaug.reporting.claims import Missing, decide_claim, satisfied_by_paper
 from metaug.reporting.results import Results
+from metaug.suite.plan import Plan
 from tests.paper.synthetic import SCALE_FILES
 
 IDS = ["C1", "C1b", *(f"C{i}" for i in range(2, 16))]

@@ -9,6 +9,7 @@ from metaug.reporting.results import (
     Query,
     Results,
     derived,
+    failed_of,
     interval_of,
     readout_of,
     values_of,
@@ -79,3 +80,12 @@ def test_a_readout_is_a_probe_and_its_option():
 def test_results_of_a_bad_frame_are_refused(tidy):
     with pytest.raises(UserError, match="row 2 of the results has an accuracy outside 0 to 100"):
         Results(tidy([80.0, 180.0]))
+
+
+def test_failed_trials_are_remembered_beside_the_others_and_alone():
+    failed = ("trial 3: loss is nan at step 12 (epoch 0)",)
+    results = results_from({CONV: [80.0, 82.0, 90.0]}, {SPEC.hash: failed})
+    assert results.interval(CONV).n == 3
+    assert failed_of(results.interval(CONV)) == failed_of(results.interval(FC)) == failed
+    assert failed_of(results.difference(CONV, Query(OTHER, "conv"))) == failed
+    assert failed_of(results.interval(Query(OTHER, "conv"))) == ()

@@ -302,6 +302,26 @@ def test_one_or_two_trials_are_shown_themselves(tmp_path):
     assert pd.isna(record["a_ci95"])
 
 
+def test_failed_trials_are_marked_and_a_footnote_says_what_happened(tmp_path):
+    partly, wholly = interval_of(pd.Series([80.0, 82.0, 90.0])), interval_of(pd.Series(dtype=float))
+    partly.failed = ("trial 3: loss is nan at step 12 (epoch 0)",)
+    wholly.failed = ("trial 0: loss is inf at step 1 (epoch 0)",)
+    table = small({("cmc", "a"): Cell(partly), ("simclr", "a"): Cell(wholly)})
+    write_table(table, tmp_path / "table")
+    notes = [
+        "§ SimCLR: trial 0: loss is inf at step 1 (epoch 0); not in the mean.",
+        "§ CMC ‡: trial 3: loss is nan at step 12 (epoch 0); not in the mean.",
+    ]
+    assert [note for note in table.notes() if note.startswith("§")] == notes
+    markdown = (tmp_path / "table.md").read_text()
+    assert "| failed§ |" in markdown and "**84.00** ± 13.14§ |" in markdown
+    assert all(note in markdown for note in notes)
+    page = (tmp_path / "table.html").read_text()
+    assert '<span class="ours">failed§</span>' in page and "<b>84.00</b> ± 13.14§" in page
+    latex = (tmp_path / "table.tex").read_text()
+    assert r"failed &{\scriptsize\S}" in latex and r"\S{} CMC" in latex
+
+
 def test_cells_not_run_are_dashes_beside_the_published_value(tmp_path):
     missing = Cell(Interval(NAN, NAN, 0), 81.31, 0.2)
     table = small({("cmc", "a"): missing})

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from metaug.plan import load_plan
+from metaug.suite.plan import load_plan
 from tests.paper.synthetic import write_records
 
 ROOT = Path(__file__).parents[2]

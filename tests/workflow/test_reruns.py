@@ -15,7 +15,7 @@ from pathlib import Path
 import pandas as pd
 import yaml
 
-from metaug.plan import load_plan
+from metaug.suite.plan import load_plan
 from tests.workflow.conftest import METHODS, RENDERED, Project
 
 
@@ -197,6 +197,10 @@ def test_a_training_that_diverges_hides_nothing_and_is_an_error_each_time(fresh:
         assert {record["spec"]["method"] for record in fresh.records()} == {"random"}
         table = (fresh.folder / "results/smoke/tables/table1.csv").read_text()
         assert re.search(r"^random_rgb,\d", table, re.M)
+        table = (fresh.folder / "results/smoke/tables/table1.md").read_text()
+        assert re.search(
+            r"^\| SimCLR \| failed§ .*^§ SimCLR: trial 1: loss is nan", table, re.M | re.S
+        )
 
 
 def start(project: Project, *arguments: str) -> subprocess.Popen:

@@ -16,9 +16,9 @@ import pytest
 import torch
 
 from metaug.data.prepare import prepare
-from metaug.plan import load_plan
+from metaug.suite.job import run_trials
+from metaug.suite.plan import load_plan
 from metaug.training.loop import Runtime
-from metaug.trial import run_trials
 from tests.workflow.conftest import ROOT, Project
 
 REQUIRED = "METAUG_REQUIRE_SLURM" in os.environ
@@ -154,7 +154,7 @@ def test_a_users_error_is_one_line_and_is_not_submitted_again(cluster: Project) 
 TURN = """
 import sys, time
 from pathlib import Path
-from metaug.slurm import requeued_at_time_limit
+from metaug.suite.slurm import requeued_at_time_limit
 turns = Path(sys.argv[1])
 with requeued_at_time_limit(lambda: len(turns.read_text()) if turns.exists() else 0):
     time.sleep(2)

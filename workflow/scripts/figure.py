@@ -2,14 +2,15 @@
 
 from pathlib import Path
 
-from metaug.job import job
-from metaug.plan import load_plan
-from metaug.reporting.figures import write_drawing
+from metaug.reporting.figures import Drawing, write_drawing
+from metaug.suite.plan import load_plan
+from metaug.suite.script import script
 
 snakemake = globals()["snakemake"]
 
-with job(snakemake.log[0]):
+with script(snakemake.log[0]):
     artefact, plan = snakemake.wildcards.artefact, load_plan(snakemake.config)
     plan.require_done(artefact)
     drawing = plan.render(artefact, plan.results(artefact))
+    assert isinstance(drawing, Drawing)
     write_drawing(drawing, Path(snakemake.output.pdf).with_suffix(""))

@@ -4,11 +4,11 @@ from pathlib import Path
 
 from metaug.config import Config
 from metaug.data.prepare import prepare
-from metaug.job import job
+from metaug.suite.script import script
 
 snakemake = globals()["snakemake"]
 
-with job(snakemake.log[0]):
+with script(snakemake.log[0]):
     # not the plan: it imports all that tables and figures need
     config = Config.model_validate(snakemake.config)
     prepare(

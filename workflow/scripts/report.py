@@ -2,13 +2,13 @@
 
 from pathlib import Path
 
-from metaug.job import job
-from metaug.plan import load_plan
 from metaug.reporting.report import Training, write_report
+from metaug.suite.plan import load_plan
+from metaug.suite.script import script
 
 snakemake = globals()["snakemake"]
 
-with job(snakemake.log[0]):
+with script(snakemake.log[0]):
     plan = load_plan(snakemake.config)
     plan.require_done()
     results = plan.results()

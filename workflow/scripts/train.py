@@ -2,22 +2,22 @@
 
 from pathlib import Path
 
-from metaug.job import job
+from metaug.suite.script import script
 
 snakemake = globals()["snakemake"]
 
-with job(snakemake.log[0]):
+with script(snakemake.log[0]):
     # here, because they take seconds, in which a signal is to end the job in good order, too
     import torch
 
     from metaug.config import Config
     from metaug.data.arrays import require_origin
-    from metaug.gpus import training_device
-    from metaug.progress import progress
-    from metaug.slurm import requeued_at_time_limit
     from metaug.spec import TrialSpec
+    from metaug.suite.gpus import training_device
+    from metaug.suite.job import run_trials
+    from metaug.suite.progress import progress
+    from metaug.suite.slurm import requeued_at_time_limit
     from metaug.training.loop import Runtime
-    from metaug.trial import run_trials
 
     # not the plan: it imports all that tables and figures need, for each of hundreds of jobs
     config = Config.model_validate(snakemake.config)

@@ -1,9 +1,9 @@
 """Gather all records into the tidy frame."""
 
-from metaug.job import job
-from metaug.plan import load_plan
+from metaug.suite.plan import load_plan
+from metaug.suite.script import script
 
 snakemake = globals()["snakemake"]
 
-with job(snakemake.log[0]):
+with script(snakemake.log[0]):
     load_plan(snakemake.config).write_tidy_frame()

@@ -1,0 +1,1 @@
+"""Questions of our own that the paper does not answer: one table or figure a file."""

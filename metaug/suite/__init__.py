@@ -1,0 +1,1 @@
+"""What only the workflow needs: the plan and its costs, jobs, records, bundles, commands."""

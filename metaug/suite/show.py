@@ -1,0 +1,186 @@
+"""What is behind a number: the spec, the trials and the commit of a cell, the cells of a claim."""
+
+import math
+from collections.abc import Sequence
+
+from metaug.errors import UserError
+from metaug.paper.claims import CLAIMS
+from metaug.reporting.claims import Outcome
+from metaug.reporting.html import interval, p_value, signed
+from metaug.reporting.names import dataset_name, method_name
+from metaug.reporting.report import Training, commit_text
+from metaug.reporting.scorecard import tally
+from metaug.reporting.tables import Table
+from metaug.spec import TrialSpec, suggestion
+from metaug.suite.plan import Plan
+
+SCORECARD = "scorecard"
+
+
+def show(plan: Plan, address: str) -> str:
+    """The text for an address.
+
+    Args:
+        plan: says where the records lie.
+        address: a cell, `table1:metaug:cifar10_conv` (artefact, row and column as in its CSV); a
+            point of a figure, `figure4:epochs:simclr:64` (the leading columns of its CSV); an
+            artefact, `figure5`, for the list of its trainings; a claim, `C1` or `scorecard:C1`, or
+            `scorecard` for all; or the 12 digits of a spec.
+
+    Raises:
+        UserError: there is no such thing (names the closest), or it has not been run.
+    """
+    artefact, *place = address.split(":")
+    if address in plan.specs:
+        return _training(plan, plan.specs[address])
+    if address in _CLAIMS:
+        return _claim(plan, address)
+    if artefact == SCORECARD:
+        return _scorecard(plan, *place)
+    if artefact not in {*plan.specs_of, *plan.rendered}:
+        known = [*plan.specs_of, *plan.rendered, SCORECARD]
+        raise UserError(f"unknown artefact or spec {artefact!r}; {suggestion(artefact, known)}")
+    if not place:
+        return _trainings(plan, artefact)
+    if plan.rendered.get(artefact) is not Table:
+        return _point(plan, artefact, tuple(place))
+    if len(place) != 2:
+        raise UserError(f"{address!r} is no cell; write ARTEFACT:ROW:COLUMN as in the CSV")
+    return _cell(plan, artefact, *place)
+
+
+_CLAIMS = [claim.id for claim in CLAIMS]
+
+
+def _scorecard(plan: Plan, *place: str) -> str:
+    """All claims in one line each, or the claim that is named."""
+    if place:
+        name = ":".join(place)
+        if name not in _CLAIMS:
+            raise UserError(f"{SCORECARD} has no claim {name!r}; it has C1 to {_CLAIMS[-1]}")
+        return _claim(plan, name)
+    outcomes = plan.decide(plan.results("claims"))
+    rows = [[o.claim.id, o.verdict, o.claim.where, o.claim.statement] for o in outcomes]
+    return f"{SCORECARD}, scale {plan.scale.name}: {tally(outcomes)}\n{_aligned(rows)}"
+
+
+def _claim(plan: Plan, name: str) -> str:
+    """The comparisons of a claim, and the numbers that they compare."""
+    results = plan.results("claims")
+    (outcome,) = (outcome for outcome in plan.decide(results) if outcome.claim.id == name)
+    cells = [[str(query), f"{len(results.values(query))} trials"] for query in outcome.queries]
+    return "\n\n".join(
+        [
+            f"{name} ({outcome.claim.where}), scale {plan.scale.name}: {outcome.verdict}\n"
+            f"{outcome.claim.statement}\nturns on: {outcome.deciding.text}",
+            _comparisons(outcome),
+            _aligned([["number", "has been run"], *cells]),
+        ]
+    )
+
+
+def _comparisons(outcome: Outcome) -> str:
+    rows = [["comparison", "verdict", "difference", "95 % interval", "printed", "p", "n"]]
+    for f in outcome.findings:
+        c, printed = f.comparison, signed(f.statement.published)
+        numbers = [signed(c.effect), interval(c.low, c.high), printed, p_value(f.p), str(c.n)]
+        rows.append([f.text, f.verdict, *numbers])
+    return _aligned(rows)
+
+
+def _point(plan: Plan, artefact: str, place: tuple[str, ...]) -> str:
+    """A place of a figure, `figure4:epochs:simclr:64`."""
+    cells = {tuple(map(str, key)): query for key, query in plan.cells.get(artefact, {}).items()}
+    if place not in cells:
+        known = [":".join(key) for key in cells]
+        raise UserError(
+            f"{artefact} has no place {':'.join(place)!r}; {suggestion(':'.join(place), known)}"
+        )
+    query = cells[place]
+    mean, half_width, n = plan.results(artefact).interval(query)
+    spread = "" if math.isnan(half_width) else f" ± {half_width:.4f}"
+    ours = f"{mean:.4f}{spread} (n = {n})" if n else "has not been run"
+    head = f"{artefact}:{':'.join(place)}, scale {plan.scale.name}\nours       {ours}"
+    return f"{head}\n\n{_training(plan, query.spec)}"
+
+
+def _cell(plan: Plan, artefact: str, row_name: str, column_name: str) -> str:
+    table = plan.render(artefact, plan.results(artefact))
+    assert isinstance(table, Table)
+    rows = {row.name: row for row in table.rows}
+    columns = {column.name: column for column in table.columns}
+    if row_name not in rows:
+        raise UserError(f"{artefact} has no row {row_name!r}; {suggestion(row_name, rows)}")
+    if column_name not in columns:
+        raise UserError(
+            f"{artefact} has no column {column_name!r}; {suggestion(column_name, columns)}"
+        )
+    cell = table.cell(rows[row_name], columns[column_name])
+    mean, half_width, n = cell.ours
+    quoted_only = row_name.endswith("_quoted")
+    if math.isnan(mean) and not quoted_only:
+        raise UserError(
+            f"{artefact}:{row_name}:{column_name} has not been run; "
+            f"snakemake --cores all {artefact} runs what is missing"
+        )
+    lines = [f"{artefact}:{row_name}:{column_name}, scale {plan.scale.name}"]
+    if n:
+        spread = "" if math.isnan(half_width) else f" ± {half_width:.4f}"
+        lines.append(f"ours       {mean:.4f}{spread} (n = {n})")
+    elif quoted_only:
+        lines.append("ours       none: the paper quotes this number from elsewhere")
+    else:
+        lines.append(f"ours       {mean:.4f}: what the others in the column differ from")
+    if not math.isnan(cell.published):
+        lines.append(f"published  {cell.published:g}")
+    specs = getattr(cell.ours, "specs", ())
+    return "\n\n".join(["\n".join(lines), *(_training(plan, plan.specs[key]) for key in specs)])
+
+
+def _trainings(plan: Plan, artefact: str) -> str:
+    """One line for each training of an artefact."""
+    if artefact not in plan.specs_of:
+        return f"{artefact} is drawn from the code: no training is behind it"
+    lines = [f"{artefact}, scale {plan.scale.name}: spec, trials done, training"]
+    for spec in plan.specs_of[artefact]:
+        done = len(plan.read_records(spec))
+        lines.append(f"{spec.hash}  {done}/{plan.grid.trials}  {_name(plan, spec)}")
+    return "\n".join(lines)
+
+
+def _name(plan: Plan, spec: TrialSpec) -> str:
+    parts = (method_name(spec.method), dataset_name(spec.dataset), spec.backbone)
+    return ", ".join((*parts, plan.setting(spec) or "defaults"))
+
+
+def _training(plan: Plan, spec: TrialSpec) -> str:
+    """The spec, then one line for each trial."""
+    training = Training(spec, plan.setting(spec), tuple(plan.read_records(spec)))
+    metrics = training.metrics
+    heads = [" ".join(part for part in key if part) for key in metrics]
+    rows = [["trial", "seed", *heads, "seconds", "device", "commit", "started"]]
+    for record in training.records:
+        source = record["provenance"]
+        values = (training.value(record, key) for key in metrics)
+        rows.append(
+            [
+                str(record["trial"]),
+                str(record["seed"]),
+                *("" if value is None else f"{value:.4f}" for value in values),
+                f"{record['train_seconds']:.1f}",
+                source["device"],
+                commit_text(source["commit"], source["dirty"]),
+                record["started"],
+            ]
+        )
+    table = _aligned(rows) if training.records else "no trials yet"
+    return (
+        f"spec {spec.hash}: {_name(plan, spec)}\n{training.json}\n\n{table}\n"
+        f"records: {plan.folder(spec)}"
+    )
+
+
+def _aligned(rows: Sequence[Sequence[str]]) -> str:
+    """Rows of texts as lines whose columns are of one width."""
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    return "\n".join("  ".join(map(str.ljust, row, widths)).rstrip() for row in rows)

@@ -1,0 +1,163 @@
+import json
+import zipfile
+from pathlib import Path
+
+import pytest
+
+from metaug.errors import UserError
+from metaug.suite.bundle import DESCRIPTION, RECORDS, Imported, import_bundle, write_bundle
+from metaug.suite.record import record_path, write_record
+from tests.paper.synthetic import plan_of, record_of
+
+PLAN = plan_of("lite")
+SPECS = [PLAN.grid.spec(method, "cifar10") for method in ("simclr", "cmc")]
+TRIALS = 3
+
+
+@pytest.fixture(name="project", autouse=True)
+def project_fixture(tmp_path, monkeypatch) -> Path:
+    """A folder with the records of two trainings."""
+    monkeypatch.chdir(tmp_path)
+    for spec in SPECS:
+        for trial in range(TRIALS):
+            write(spec, trial)
+    return tmp_path
+
+
+def write(spec, trial, results="results", **changes) -> Path:
+    path = record_path(Path(results) / spec.scale / "trials" / spec.hash, trial)
+    write_record(path, spec, trial, "0" * 64, record_of(spec, trial, TRIALS) | changes)
+    return path
+
+
+def rewritten(change, sums_too=False) -> Path:
+    """A bundle whose records were changed line by line, with or without the sum."""
+    write_bundle("lite", Path("bundle.zip"))
+    with zipfile.ZipFile("bundle.zip") as bundle:
+        description, records = bundle.read(DESCRIPTION).decode(), bundle.read(RECORDS).decode()
+    lines = [json.dumps(change(json.loads(line))) for line in records.splitlines()]
+    data = "".join(f"{line}\n" for line in lines).encode()
+    if sums_too:
+        import hashlib
+
+        graph = json.loads(description)
+        for entity in graph["@graph"]:
+            if entity["@id"] == RECORDS:
+                entity["sha256"] = hashlib.sha256(data).hexdigest()
+        description = json.dumps(graph)
+    with zipfile.ZipFile("changed.zip", "w") as bundle:
+        bundle.writestr(DESCRIPTION, description)
+        bundle.writestr(RECORDS, data)
+    return Path("changed.zip")
+
+
+def test_records_come_back_as_they_were(project):
+    assert write_bundle("lite", Path("bundle.zip")) == 2 * TRIALS
+    assert import_bundle(Path("bundle.zip"), Path("elsewhere")) == Imported(2 * TRIALS, 0, 0)
+    for path in Path("results").rglob("*.json"):
+        theirs = Path("elsewhere") / path.relative_to("results")
+        assert json.loads(theirs.read_text()) == json.loads(path.read_text())
+
+
+def test_equal_records_give_equal_bytes():
+    for name in ("a.zip", "b.zip"):
+        write_bundle("lite", Path(name))
+    assert Path("a.zip").read_bytes() == Path("b.zip").read_bytes()
+
+
+def test_what_is_there_already_is_left_alone():
+    write_bundle("lite", Path("bundle.zip"))
+    before = {path: path.stat().st_mtime_ns for path in Path("results").rglob("*.json")}
+    assert import_bundle(Path("bundle.zip")) == Imported(0, 2 * TRIALS, 0)
+    assert {path: path.stat().st_mtime_ns for path in before} == before
+
+
+def test_trials_of_two_laboratories_are_pooled():
+    write_bundle("lite", Path("bundle.zip"))
+    path = write(SPECS[0], 0, results="theirs")
+    assert import_bundle(Path("bundle.zip"), Path("theirs")) == Imported(2 * TRIALS - 1, 1, 0)
+    assert path.exists()
+
+
+def test_no_data_are_asked_for_where_every_trial_has_its_record():
+    plan = plan_of("lite", trials=TRIALS)
+    assert plan.training_data(SPECS[0].hash) == []
+    path = record_path(plan.folder(SPECS[0]), 1)
+    path.unlink()
+    (manifest,) = plan.training_data(SPECS[0].hash)
+    assert manifest == Path("data/cifar10-32/manifest.json")
+
+
+def test_records_that_contradict_ours_are_refused_by_name_and_nothing_is_written():
+    write_bundle("lite", Path("bundle.zip"))
+    rows = [{"probe": "conv", "setting": "", "metric": "top1", "value": 1.0}]
+    write(SPECS[1], 2, results="ours", rows=rows)
+    with pytest.raises(UserError, match=rf"trial 2 of cmc on cifar10 \(spec {SPECS[1].hash}\) has"):
+        import_bundle(Path("bundle.zip"), Path("ours"))
+    assert len([*Path("ours").rglob("*.json")]) == 1
+
+
+def test_a_tampered_bundle_is_refused():
+    def better(record):
+        record["rows"][0]["value"] += 1
+        return record
+
+    with pytest.raises(UserError, match=r"records.jsonl does not have its SHA-256 sum"):
+        import_bundle(rewritten(better))
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda record: record | {"hash": "0" * 12},
+        lambda record: record | {"trial": -1},
+        lambda record: record | {"trial": "../../../evil"},
+        lambda record: record | {"spec": record["spec"] | {"scale": "../../evil"}},
+        lambda record: record | {"spec": record["spec"] | {"epochs": 1}},
+        lambda record: record | {"format": 99},
+        lambda record: {"hash": record["hash"]},
+        lambda record: [],
+    ],
+)
+def test_a_record_that_is_not_what_it_says_is_refused_and_nothing_is_written(change, project):
+    path = rewritten(change, sums_too=True)
+    with pytest.raises(UserError, match=r"^changed.zip: "):
+        import_bundle(path, Path("elsewhere"))
+    assert not Path("elsewhere").exists()
+    assert not (project.parent / "evil").exists()
+
+
+def test_records_of_a_superseded_version_are_counted_and_left_out():
+    old = SPECS[0].model_copy(update={"method_version": 99})
+    write(old, 0)
+    assert write_bundle("lite", Path("bundle.zip")) == 2 * TRIALS
+    path = rewritten(
+        lambda record: record | {"spec": old.model_dump(mode="json"), "hash": old.hash}, True
+    )
+    assert import_bundle(path, Path("elsewhere")) == Imported(0, 0, 2 * TRIALS)
+
+
+@pytest.mark.parametrize(
+    ("members", "message"),
+    [
+        ({"../evil": b""}, "is no bundle: it holds ../evil"),
+        ({DESCRIPTION: b"{}", RECORDS: b"", "more": b""}, "is no bundle: it holds more"),
+        ({DESCRIPTION: b"not JSON", RECORDS: b""}, "is no bundle: "),
+    ],
+)
+def test_another_zip_file_is_no_bundle(members, message):
+    with zipfile.ZipFile("other.zip", "w") as bundle:
+        for name, content in members.items():
+            bundle.writestr(name, content)
+    with pytest.raises(UserError, match=message):
+        import_bundle(Path("other.zip"))
+
+
+def test_another_file_or_none_is_no_bundle():
+    Path("text.zip").write_text("hello")
+    with pytest.raises(UserError, match=r"text.zip is no bundle: "):
+        import_bundle(Path("text.zip"))
+    with pytest.raises(UserError, match=r"no file missing.zip"):
+        import_bundle(Path("missing.zip"))
+    with pytest.raises(UserError, match="no records of scale 'full'"):
+        write_bundle("full", Path("bundle.zip"))
