@@ -50,3 +50,15 @@ $(SUITE): pyproject.toml requirements.lock
 $(DEV): $(SUITE)
 	$(PIP) -e '.[dev]'
 	touch $@
+
+.PHONY: docs smoke
+
+# The site of the documentation in .site/html, built strictly.
+lint: docs
+docs: $(DEV)
+	$(VENV)/bin/python docs/build.py
+
+# Table 1 at the smoke scale of one method, beside the untrained and the supervised network.
+METHOD ?= metaug
+smoke: $(SUITE)
+	$(VENV)/bin/snakemake --cores $(CORES) table1 --config 'methods=[random,supervised,$(METHOD)]'

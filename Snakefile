@@ -7,7 +7,7 @@ snakemake --cores all table1 --config scale=lite data_root=DIR
 
 from metaug.config import config_file
 from metaug.suite.budget import open_schedule
-from metaug.suite.cluster import memory_mb, waiting_for_earlier_jobs
+from metaug.suite.cluster import waiting_for_earlier_jobs
 from metaug.suite.gpus import wants_gpu
 from metaug.suite.locale import use_utf8
 from metaug.suite.plan import load_plan
@@ -57,7 +57,7 @@ if workflow.is_main_process:
 
 wildcard_constraints:
     spec="[0-9a-f]{12}",
-    dataset="[a-z0-9_]+",
+    dataset="[A-Za-z0-9_-]+",
     size="[0-9]+",
     artefact="[a-z]+[0-9]*",
 

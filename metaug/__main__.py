@@ -24,6 +24,7 @@ except ModuleNotFoundError:
 from metaug.config import CONFIG, Config, default_config, read_config, read_yaml
 from metaug.data.arrays import MANIFEST, verify
 from metaug.errors import UserError
+from metaug.paper.claims_page import claims_markdown
 from metaug.reporting.methods import methods_markdown
 from metaug.suite.budget import print_schedule
 from metaug.suite.bundle import import_bundle, write_bundle
@@ -57,6 +58,8 @@ def main() -> None:
                 print(json.dumps(Config.model_json_schema(), indent=2))
             case "methods":
                 print(methods_markdown(), end="")
+            case "claims":
+                print(claims_markdown(), end="")
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(2)
@@ -99,6 +102,7 @@ def _parser() -> argparse.ArgumentParser:
     commands.add_parser("config", help="print the default config/config.yaml")
     commands.add_parser("schema", help="print the JSON schema of the config")
     commands.add_parser("methods", help="print docs/methods.md")
+    commands.add_parser("claims", help="print docs/claims.md")
     return parser
 
 

@@ -11,7 +11,8 @@ Where they can be obtained (all but the first go into one folder, `data_root`):
   `imagenet/train/<class>/` and `imagenet/val/<class>/`. A subset with fewer classes works as well,
   e.g. Imagenette, <https://github.com/fastai/imagenette>.
 
-`metaug.data.sources` says which layouts are understood.
+`metaug.data.sources` says which layouts are understood. A user's own data set is described by its
+files (`metaug.data.user`).
 """
 
 from dataclasses import dataclass
@@ -29,6 +30,8 @@ class Dataset:
         training_images, test_images: how many images its splits have.
         folders: names of its folder under `data_root`, in the order in which they are tried.
         test_splits: names of its test split, in the order in which they are tried.
+        splits_itself: whether class folders must come as a training and a test split; without
+            them, a fifth of each class is the test split (`metaug.data.folder`).
     """
 
     name: str
@@ -38,6 +41,7 @@ class Dataset:
     test_images: int
     folders: tuple[str, ...]
     test_splits: tuple[str, ...] = ("test", "val", "valid", "validation")
+    splits_itself: bool = True
 
 
 # The official test splits of the ImageNet family have no labels: its `val` is what papers test on.

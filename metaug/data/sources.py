@@ -13,11 +13,12 @@ The training split is called `train`; `Dataset.test_splits` are the names tried 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
+from difflib import get_close_matches
 from functools import partial
 from pathlib import Path
 
 from metaug.data import folder, parquet, published
-from metaug.data.datasets import Dataset
+from metaug.data.datasets import DATASETS, Dataset
 from metaug.data.origin import shown
 from metaug.data.raw import Located, NotHere, RawDataset, Source
 from metaug.errors import UserError
@@ -95,12 +96,15 @@ def _load(
 
 def _not_found(dataset: Dataset, reasons: dict[str, list[str]]) -> UserError:
     tried = "; ".join(f"{', '.join(names)}: {reason}" for reason, names in reasons.items())
-    layouts = [parquet.LAYOUT, folder.LAYOUT]
+    folders = folder.LAYOUT if dataset.splits_itself else folder.LAYOUT_WITHOUT_SPLITS
+    layouts = [parquet.LAYOUT, folders]
     if dataset.name in published.PUBLISHED:
         layouts.append(published.LAYOUT.format(published.PUBLISHED[dataset.name][1]))
+    close = () if dataset.name in DATASETS else get_close_matches(dataset.name, DATASETS, n=1)
+    hint = "".join(f"; did you mean {name!r}?" for name in close)
     return UserError(
-        f"data set {dataset.name} not found ({tried}): set data_root in config/config.yaml or "
-        f"METAUG_DATA_ROOT to the folder that holds {dataset.folders[0]}/, with "
+        f"data set {dataset.name} not found{hint} ({tried}): set data_root in config/config.yaml "
+        f"or METAUG_DATA_ROOT to the folder that holds {dataset.folders[0]}/, with "
         f"{' or '.join(layouts)}"
     )
 

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from metaug.data.datasets import DATASETS
+from metaug.data.datasets import Dataset
 from metaug.spec import TrialSpec
 from metaug.suite.slurm import earlier_jobs
 
@@ -20,8 +20,8 @@ BASE_MB = 4_000
 scale lite."""
 
 
-def memory_mb(spec: TrialSpec) -> int:
-    """A rough upper bound of the main memory of a training, in MB.
+def memory_mb(spec: TrialSpec, dataset: Dataset) -> int:
+    """A rough upper bound of the main memory of a training on a data set, in MB.
 
     What is large is the probe: the representations of all images as float32, and a second copy of
     them while they are gathered and standardised. A training that is killed for its memory asks
@@ -34,7 +34,6 @@ def memory_mb(spec: TrialSpec) -> int:
     if spec.hyper.get("augmented_readout") == "layer":
         numbers *= 2
     copies = 2 + spec.probe.augmented_copies
-    dataset = DATASETS[spec.dataset]
     images = dataset.training_images + dataset.test_images
     return BASE_MB + int(copies * 4 * numbers * images / 1e6)
 

@@ -8,7 +8,6 @@ import torch
 from tqdm import tqdm
 
 from metaug.data.arrays import open_prepared
-from metaug.data.datasets import DATASETS
 from metaug.errors import UserError
 from metaug.method import Batch, DataShape, Method, build_method
 from metaug.seeds import draws_of
@@ -105,7 +104,7 @@ class Clock:
         return self._speeds[kind]
 
     def _time(self, spec: TrialSpec) -> Speed:
-        method = _build(spec, self.device)
+        method = self._build(spec)
         if not method.trained or spec.epochs == 0:
             return Speed(0.0, 1)
         _time_step(method, spec.batch_size, self.device)  # the first one is slow
@@ -116,7 +115,7 @@ class Clock:
         and one that takes some three times as long."""
         shape = (spec.backbone, spec.width, spec.image_size)
         if shape not in self._lines:
-            method = _build(spec, self.device)
+            method = self._build(spec)
             _time_step(method, 2, self.device)
             first = last = _time_step(method, 2, self.device)
             images = 2
@@ -127,6 +126,15 @@ class Clock:
             self._lines[shape] = (max(first - 2 * each, 0.0), each)
         return self._lines[shape]
 
+    def _build(self, spec: TrialSpec) -> Method:
+        classes = self.plan.grid.known[spec.dataset].classes
+        images = min(spec.train_images or MEASURED_IMAGES, MEASURED_IMAGES)
+        method = build_method(spec, DataShape(max(images, spec.batch_size), classes), trial=0)
+        method.to(self.device).train()
+        if method.trained:
+            method.optimizers = method.build_optimizers()
+        return method
+
 
 def _small(spec: TrialSpec) -> TrialSpec:
     return spec.model_copy(
@@ -136,16 +144,6 @@ def _small(spec: TrialSpec) -> TrialSpec:
             "batch_size": min(spec.batch_size, SMALL_BATCH),
         }
     )
-
-
-def _build(spec: TrialSpec, device: torch.device) -> Method:
-    classes = DATASETS[spec.dataset].classes
-    images = min(spec.train_images or MEASURED_IMAGES, MEASURED_IMAGES)
-    method = build_method(spec, DataShape(max(images, spec.batch_size), classes), trial=0)
-    method.to(device).train()
-    if method.trained:
-        method.optimizers = method.build_optimizers()
-    return method
 
 
 def _time_step(method: Method, size: int, device: torch.device) -> float:
@@ -183,7 +181,7 @@ def training_images(plan: Plan, spec: TrialSpec) -> int:
     try:
         available = len(open_prepared(plan.data_folder(spec)).train.labels)
     except UserError:  # not prepared yet
-        available = DATASETS[spec.dataset].training_images
+        available = plan.grid.known[spec.dataset].training_images
     return min(spec.train_images or available, available)
 
 

@@ -15,7 +15,7 @@ import pandas as pd
 
 import metaug.extras
 import metaug.paper
-from metaug.config import Config, Grid, Scale, check_batch, load_config
+from metaug.config import Config, Grid, Scale, load_config, user_datasets
 from metaug.data.arrays import MANIFEST, recorded_digest
 from metaug.data.prepare import expected_origin
 from metaug.errors import UserError
@@ -29,6 +29,7 @@ from metaug.reporting.looks import LOOKS
 from metaug.reporting.results import Query, Results, readout_of
 from metaug.reporting.tables import Table
 from metaug.spec import TrialSpec
+from metaug.suite.cluster import memory_mb
 from metaug.suite.done import mark_path, refresh_mark
 from metaug.suite.record import Failure, read_failure, read_record, record_path
 from metaug.suite.schedule import read_schedule
@@ -43,7 +44,7 @@ class Plan:
     def __init__(self, config: Config, scale: Scale, scales: Path | None = None) -> None:
         self.config = config
         self.scale = scale
-        self.grid = Grid(scale, config)
+        self.grid = Grid(scale, config, user_datasets(config))
         self._scales = scales
         self._origins: dict[tuple[str, int], str] = {}
         self._run_lock = Path("results") / scale.name / ".run.lock"
@@ -222,7 +223,7 @@ class Plan:
         spec cannot be trained, that is one line on stderr and exit status 2.
         """
         with _one_line():
-            check_batch(self.specs[spec])
+            self.grid.check_batch(self.specs[spec])
         manifest = self.data_folder(spec) / MANIFEST
         if not manifest.exists() and {*range(self.grid.trials)} <= self.done(self.specs[spec]):
             return []
@@ -239,6 +240,10 @@ class Plan:
             folder, root = Path("data") / f"{dataset}-{size}", self.config.resolved_data_root()
             self._origins[key] = expected_origin(dataset, folder, root, self.config.sources)
         return self._origins[key]
+
+    def memory_mb(self, spec: str) -> int:
+        """The main memory that the training of a spec asks a cluster for, in MB."""
+        return memory_mb(self.specs[spec], self.grid.known[self.specs[spec].dataset])
 
     def origin_of(self, spec: str) -> str:
         """The `origin` of the data set of a spec."""

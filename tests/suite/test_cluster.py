@@ -11,17 +11,18 @@ def test_memory_grows_with_images_networks_and_copies() -> None:
     grid = load_plan({"scale": "full"}).grid
     simclr = grid.spec("simclr", "cifar10")
     # 60,000 images, 12,288 numbers of 4 bytes, twice
-    assert memory_mb(simclr) - BASE_MB == pytest.approx(5_898, abs=1)
-    three_views = memory_mb(grid.spec("metaug", "cifar10")) - BASE_MB
+    cifar10 = DATASETS["cifar10"]
+    assert memory_mb(simclr, cifar10) - BASE_MB == pytest.approx(5_898, abs=1)
+    three_views = memory_mb(grid.spec("metaug", "cifar10"), cifar10) - BASE_MB
     assert three_views == pytest.approx(1.5 * 5_898, abs=1)
     probe = simclr.probe.model_copy(update={"augmented_copies": 2})
-    copies = memory_mb(simclr.model_copy(update={"probe": probe})) - BASE_MB
+    copies = memory_mb(simclr.model_copy(update={"probe": probe}), cifar10) - BASE_MB
     assert copies == pytest.approx(2 * 5_898, abs=1)
 
 
 def test_memory_is_known_of_every_data_set_and_backbone() -> None:
     assert all(dataset.training_images and dataset.test_images for dataset in DATASETS.values())
     for scale in ("smoke", "lite", "full"):
-        specs = load_plan({"scale": scale}).specs.values()
-        assert {spec.backbone for spec in specs} <= REPRESENTATION.keys()
-        assert all(memory_mb(spec) > BASE_MB for spec in specs if spec.scale != "smoke")
+        plan = load_plan({"scale": scale})
+        assert {spec.backbone for spec in plan.specs.values()} <= REPRESENTATION.keys()
+        assert all(plan.memory_mb(key) > BASE_MB for key in plan.specs if scale != "smoke")

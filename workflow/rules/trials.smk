@@ -20,7 +20,7 @@ for part, trials in enumerate(PLAN.parts):
         resources:
             **EARLIER_JOBS,
             gpu=GPU,
-            mem_mb=lambda wildcards: memory_mb(PLAN.specs[wildcards.spec]),
+            mem_mb=lambda wildcards: PLAN.memory_mb(wildcards.spec),
         params:
             trials=list(trials),
             data=lambda wildcards: str(PLAN.data_folder(wildcards.spec)),
