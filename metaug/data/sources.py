@@ -29,6 +29,10 @@ _SOURCES: dict[str, Source] = {
 }
 
 
+class NotFound(UserError):
+    """No source has the data set; the message says where it was looked for and what would do."""
+
+
 def locate(
     dataset: Dataset, data_root: Path | str | None, sources: Sequence[str], cache: Path | str
 ) -> Located:
@@ -44,8 +48,9 @@ def locate(
         cache: folder for what torchvision downloads.
 
     Raises:
-        UserError: `data_root` does not exist, or no source has the data set (names each place, what
-            is wrong there and what would be read), or what is there is not complete.
+        NotFound: no source has the data set (names each place, what is wrong there and what would
+            be read).
+        UserError: `data_root` does not exist, or what is there is not complete.
     """
     root = None if data_root is None else Path(data_root)
     with _reading():
@@ -93,12 +98,12 @@ def _load(
         raise _not_found(dataset, {**reasons, str(reason): [source]}) from reason
 
 
-def _not_found(dataset: Dataset, reasons: dict[str, list[str]]) -> UserError:
+def _not_found(dataset: Dataset, reasons: dict[str, list[str]]) -> NotFound:
     tried = "; ".join(f"{', '.join(names)}: {reason}" for reason, names in reasons.items())
     layouts = [parquet.LAYOUT, folder.LAYOUT]
     if dataset.name in published.PUBLISHED:
         layouts.append(published.LAYOUT.format(published.PUBLISHED[dataset.name][1]))
-    return UserError(
+    return NotFound(
         f"data set {dataset.name} not found ({tried}): set data_root in config/config.yaml or "
         f"METAUG_DATA_ROOT to the folder that holds {dataset.folders[0]}/, with "
         f"{' or '.join(layouts)}"
