@@ -11,6 +11,7 @@ from metaug.suite.cluster import waiting_for_earlier_jobs
 from metaug.suite.gpus import wants_gpu
 from metaug.suite.locale import use_utf8
 from metaug.suite.plan import load_plan
+from metaug.suite.screen import tell
 
 use_utf8()
 
@@ -53,6 +54,7 @@ localrules:
 if workflow.is_main_process:
     PLAN.refresh_marks()
     open_schedule(PLAN)
+    tell(plan=PLAN, targets=lambda: workflow.dag_settings.targets)
 
 
 wildcard_constraints:
@@ -106,10 +108,18 @@ for artefact in PLAN.rendered:
 
 onstart:
     PLAN.start()
+    tell(
+        trainings=[
+            (job.rule.name, job.wildcards_dict["spec"])
+            for job in workflow.dag.needrun_jobs()
+            if job.rule.name.startswith("train_")
+        ]
+    )
 
 
 onsuccess:
     PLAN.finish(job.wildcards_dict for job in workflow.dag.jobs)
+    tell(finished=True)
 
 
 onerror:

@@ -30,6 +30,10 @@ _SOURCES: dict[str, Source] = {
 }
 
 
+class NotFound(UserError):
+    """No source has the data set; the message says where it was looked for and what would do."""
+
+
 def locate(
     dataset: Dataset, data_root: Path | str | None, sources: Sequence[str], cache: Path | str
 ) -> Located:
@@ -45,8 +49,9 @@ def locate(
         cache: folder for what torchvision downloads.
 
     Raises:
-        UserError: `data_root` does not exist, or no source has the data set (names each place, what
-            is wrong there and what would be read), or what is there is not complete.
+        NotFound: no source has the data set (names each place, what is wrong there and what would
+            be read).
+        UserError: `data_root` does not exist, or what is there is not complete.
     """
     root = None if data_root is None else Path(data_root)
     with _reading():
@@ -94,7 +99,7 @@ def _load(
         raise _not_found(dataset, {**reasons, str(reason): [source]}) from reason
 
 
-def _not_found(dataset: Dataset, reasons: dict[str, list[str]]) -> UserError:
+def _not_found(dataset: Dataset, reasons: dict[str, list[str]]) -> NotFound:
     tried = "; ".join(f"{', '.join(names)}: {reason}" for reason, names in reasons.items())
     folders = folder.LAYOUT if dataset.splits_itself else folder.LAYOUT_WITHOUT_SPLITS
     layouts = [parquet.LAYOUT, folders]
@@ -102,7 +107,7 @@ def _not_found(dataset: Dataset, reasons: dict[str, list[str]]) -> UserError:
         layouts.append(published.LAYOUT.format(published.PUBLISHED[dataset.name][1]))
     close = () if dataset.name in DATASETS else get_close_matches(dataset.name, DATASETS, n=1)
     hint = "".join(f"; did you mean {name!r}?" for name in close)
-    return UserError(
+    return NotFound(
         f"data set {dataset.name} not found{hint} ({tried}): set data_root in config/config.yaml "
         f"or METAUG_DATA_ROOT to the folder that holds {dataset.folders[0]}/, with "
         f"{' or '.join(layouts)}"

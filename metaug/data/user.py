@@ -81,7 +81,7 @@ def _plain(name: str) -> str:
 
 def sought(name: str) -> Dataset:
     """What to look for: a user's data set before any file is read. Its counts are limits."""
-    return Dataset(name, MOST_CLASSES, SIDES[-1], 0, 0, (name,), splits_itself=False)
+    return Dataset(name, MOST_CLASSES, SIDES[-1], 0, 0, (name,), "", splits_itself=False)
 
 
 def user_dataset(

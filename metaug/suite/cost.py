@@ -206,15 +206,60 @@ def costs_of(plan: Plan, speeds: dict[str, Speed]) -> list[Cost]:
     ]
 
 
-def print_plan(plan: Plan) -> None:
-    """Print trainings, (cell, trial) pairs and estimated hours of every artefact."""
+@dataclass(frozen=True)
+class Estimate:
+    """What a plan costs.
+
+    Attributes:
+        costs: of each artefact, of one trial of each of its trainings.
+        hours: of all distinct trainings, one trial of each.
+        worker: what these are hours of.
+        timings: how many kinds of steps were timed.
+    """
+
+    costs: tuple[Cost, ...]
+    hours: float
+    worker: str
+    timings: int
+
+
+def estimate(plan: Plan) -> Estimate:
+    """Time the steps of a plan; takes some seconds for each kind."""
     device = choose_device(plan.config.device)
     torch.set_num_threads(1)
     clock = Clock(plan, device)
     bar = tqdm(plan.specs.items(), desc="timing steps", unit="spec", disable=None, leave=False)
     speeds = {key: clock.speed(spec) for key, spec in bar}
-    costs, trials = costs_of(plan, speeds), plan.grid.trials
-    distinct = sum(hours_of(plan, spec, speeds[key]) for key, spec in plan.specs.items())
+    hours = sum(hours_of(plan, spec, speeds[key]) for key, spec in plan.specs.items())
+    worker = "one core of this machine"
+    if device.type == "cuda":
+        worker = torch.cuda.get_device_name(device)
+    return Estimate(tuple(costs_of(plan, speeds)), hours, worker, clock.kinds)
+
+
+def plan_as_json(plan: Plan) -> dict[str, Any]:
+    """Trainings and estimated hours of every artefact, all trials together, for scripts."""
+    found, trials = estimate(plan), plan.grid.trials
+    return {
+        "scale": plan.scale.name,
+        "trials": trials,
+        "artefacts": {
+            cost.artefact: {
+                "cells": cost.cells,
+                "trainings": cost.specs * trials,
+                "hours": cost.hours * trials,
+            }
+            for cost in found.costs
+        },
+        "distinct": {"trainings": len(plan.specs) * trials, "hours": found.hours * trials},
+        "worker": found.worker,
+    }
+
+
+def print_plan(plan: Plan) -> None:
+    """Print trainings, (cell, trial) pairs and estimated hours of every artefact."""
+    found, trials = estimate(plan), plan.grid.trials
+    costs, distinct = found.costs, found.hours
 
     print(f"Plan of scale {plan.scale.name}: {trials} trials of each training\n")
     print(f"{'artefact':10}{'cells':>8}{'(cell, trial)':>15}{'trainings':>11}{'hours':>16}")
@@ -225,14 +270,11 @@ def print_plan(plan: Plan) -> None:
         )
     cells = sum(cost.cells for cost in costs)
     specs, hours = sum(cost.specs for cost in costs), sum(cost.hours for cost in costs)
-    worker = "one core of this machine"
-    if device.type == "cuda":
-        worker = torch.cuda.get_device_name(device)
     print(
         f"{'sum':10}{cells:8,}{cells * trials:15,}{specs * trials:11,}{hours * trials:16,.1f}\n"
         f"{'distinct':10}{'':23}{len(plan.specs) * trials:11,}{distinct * trials:16,.1f}\n\n"
         f"{cells * trials:,} (cell, trial) pairs need {len(plan.specs) * trials:,} distinct "
-        f"trainings: {distinct * trials:,.1f} hours of {worker}, from the times of "
-        f"{clock.kinds} timings.\n{LEFT_OUT}",
+        f"trainings: {distinct * trials:,.1f} hours of {found.worker}, from the times of "
+        f"{found.timings} timings.\n{LEFT_OUT}",
         flush=True,
     )
