@@ -15,7 +15,7 @@ SNAKEMAKE := $(VENV)/bin/snakemake --cores $(CORES)
 DATA ?= $(METAUG_DATA_ROOT)
 
 .DEFAULT_GOAL := help
-.PHONY: help table1 lite all report doctor test lint bench lock
+.PHONY: help table1 lite smoke all report doctor test lint docs bench lock
 
 help: ## this list
 	@sed -n 's/^\([a-z0-9]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 16
@@ -31,6 +31,11 @@ lite: $(SUITE) ## Table 1 on real images, hours: make lite DATA=DIR, the folder 
 	@command=$$($(VENV)/bin/metaug doctor --scale lite --config 'data_root=$(DATA)' --command) && \
 		echo "$$command" && eval "$$command --cores $(CORES)"
 
+# The method that `make smoke` tries, for instance one of your own.
+METHOD ?= metaug
+smoke: $(SUITE) ## Table 1 at the scale smoke of one method: make smoke METHOD=simclr
+	$(SNAKEMAKE) table1 --config 'methods=[random,supervised,$(METHOD)]'
+
 all: $(SUITE) ## every table, figure and claim at the scale smoke, hours
 	$(SNAKEMAKE) all
 
@@ -43,7 +48,7 @@ doctor: $(SUITE) ## what there is to work with, and what can be run
 test: lint ## linters and tests
 	$(VENV)/bin/python -m pytest -n 2 -q
 
-lint: $(DEV) ## linters
+lint: $(DEV) docs ## linters
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/ruff format --check .
 	$(VENV)/bin/mypy
@@ -51,6 +56,9 @@ lint: $(DEV) ## linters
 	$(VENV)/bin/codespell
 	$(VENV)/bin/snakefmt --check Snakefile workflow
 	$(VENV)/bin/snakemake --lint
+
+docs: $(DEV) ## the documentation as a site, built strictly: .site/html/index.html
+	$(VENV)/bin/python docs/build.py
 
 bench: $(DEV) ## speed, against independent references
 	$(VENV)/bin/python -m benchmarks
@@ -75,15 +83,3 @@ $(SUITE): pyproject.toml requirements.lock
 $(DEV): $(SUITE)
 	$(PIP) -e '.[dev]'
 	touch $@
-
-.PHONY: docs smoke
-
-# The site of the documentation in .site/html, built strictly.
-lint: docs
-docs: $(DEV) ## the documentation as a site: .site/html/index.html
-	$(VENV)/bin/python docs/build.py
-
-# Table 1 at the smoke scale of one method, beside the untrained and the supervised network.
-METHOD ?= metaug
-smoke: $(SUITE) ## Table 1 at the scale smoke of one method: make smoke METHOD=simclr
-	$(VENV)/bin/snakemake --cores $(CORES) table1 --config 'methods=[random,supervised,$(METHOD)]'
