@@ -77,6 +77,7 @@ class DACL(SimCLR):
 
     name = "dacl"
     version = 2
+    data_parallel: ClassVar[tuple[str, ...]] = ()  # an image is mixed with others of the whole batch
     presets: ClassVar = {
         "own": {
             "augmentation": "simclr",
