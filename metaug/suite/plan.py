@@ -30,6 +30,7 @@ from metaug.reporting.tables import Table
 from metaug.spec import TrialSpec
 from metaug.suite.done import mark_path, refresh_mark
 from metaug.suite.record import Failure, read_failure, read_record, record_path
+from metaug.training.parallel import check_processes
 
 TABLE_ENDINGS = ("csv", "md", "tex", "html")
 FIGURE_ENDINGS = ("pdf", "png", "csv")
@@ -194,6 +195,7 @@ class Plan:
         """
         with _one_line():
             check_batch(self.specs[spec])
+            check_processes(self.specs[spec], self.config.processes_per_job)
         manifest = self.data_folder(spec) / MANIFEST
         if not manifest.exists() and len(self.read_records(self.specs[spec])) == self.grid.trials:
             return []
