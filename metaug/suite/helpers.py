@@ -23,6 +23,7 @@ from typing import Any
 
 import torch
 import torch.distributed as dist
+from torch.distributed import TCPStore  # type: ignore[attr-defined]
 
 from metaug.data.arrays import open_prepared
 from metaug.errors import Diverged, UserError
@@ -58,7 +59,7 @@ def helpers(
     if len(devices) == 1:
         yield runtime
         return
-    store = dist.TCPStore(HOST, 0, is_master=True, wait_for_workers=False)
+    store = TCPStore(HOST, 0, is_master=True, wait_for_workers=False)
     done = threading.Event()
     children = []
     for rank, device in enumerate(devices[1:], 1):
@@ -112,7 +113,7 @@ def _watch(child: "subprocess.Popen[str]", done: threading.Event) -> None:
         os._exit(1)  # an exchange with a process that is gone may wait for ever
 
 
-def _join(store: dist.Store, rank: int, count: int, device: torch.device) -> None:
+def _join(store: TCPStore, rank: int, count: int, device: torch.device) -> None:
     dist.init_process_group(
         "nccl" if device.type == "cuda" else "gloo",
         store=store,
@@ -133,7 +134,7 @@ def _help() -> None:
     torch.set_num_threads(task["threads"])
     if device.type == "cuda":
         torch.cuda.set_device(device)
-    store = dist.TCPStore(HOST, task["port"], is_master=False)
+    store = TCPStore(HOST, task["port"], is_master=False)
     _join(store, task["rank"], task["processes"], device)
     spec = TrialSpec.model_validate_json(task["spec"])
     prepared = open_prepared(Path(task["data"]))

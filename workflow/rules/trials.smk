@@ -20,7 +20,9 @@ for part, trials in enumerate(PLAN.parts):
         resources:
             **EARLIER_JOBS,
             gpu=GPU * PLAN.config.processes_per_job,
-            mem_mb=lambda wildcards: memory_mb(PLAN.specs[wildcards.spec]),
+            mem_mb=lambda wildcards: memory_mb(
+                PLAN.specs[wildcards.spec], PLAN.config.processes_per_job
+            ),
         params:
             trials=list(trials),
             data=lambda wildcards: str(PLAN.data_folder(wildcards.spec)),
