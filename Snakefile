@@ -5,8 +5,9 @@ snakemake --cores all table1
 snakemake --cores all table1 --config scale=lite data_root=DIR
 """
 
-from metaug.suite.cluster import memory_mb, waiting_for_earlier_jobs
 from metaug.config import config_file
+from metaug.suite.budget import open_schedule
+from metaug.suite.cluster import memory_mb, waiting_for_earlier_jobs
 from metaug.suite.gpus import wants_gpu
 from metaug.suite.locale import use_utf8
 from metaug.suite.plan import load_plan
@@ -51,6 +52,7 @@ localrules:
 
 if workflow.is_main_process:
     PLAN.refresh_marks()
+    open_schedule(PLAN)
 
 
 wildcard_constraints:

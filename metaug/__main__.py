@@ -25,6 +25,7 @@ from metaug.config import CONFIG, Config, default_config, read_config, read_yaml
 from metaug.data.arrays import MANIFEST, verify
 from metaug.errors import UserError
 from metaug.reporting.methods import methods_markdown
+from metaug.suite.budget import print_schedule
 from metaug.suite.bundle import import_bundle, write_bundle
 from metaug.suite.cost import print_plan
 from metaug.suite.locale import use_utf8
@@ -41,7 +42,11 @@ def main() -> None:
             case "show":
                 print(show(_plan(arguments), arguments.cell))
             case "plan":
-                print_plan(_plan(arguments))
+                plan = _plan(arguments)
+                if arguments.hours is None:
+                    print_plan(plan)
+                else:
+                    print_schedule(plan, arguments.hours)
             case "bundle":
                 _bundle(arguments)
             case "verify":
@@ -73,6 +78,11 @@ def _parser() -> argparse.ArgumentParser:
         "trainings; a claim, C1, for its comparisons; scorecard; or the 12 digits of a spec",
     )
     planned = commands.add_parser("plan", help="number of trainings and hours, before any of them")
+    planned.add_argument(
+        "--hours",
+        type=float,
+        help="instead: what a run with this budget of core-hours would train, and what for",
+    )
     for command in (shown, planned):
         command.add_argument("--scale", help="default: that of config/config.yaml")
         command.add_argument(

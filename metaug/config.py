@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, Literal, TypeVar, get_args
 
 import yaml
-from pydantic import Field, field_validator
+from pydantic import Field, field_validator, model_validator
 
 from metaug.data.augment import canonical
 from metaug.data.datasets import DATASETS
@@ -63,6 +63,13 @@ class Config(Frozen):
     trials: int | None = Field(
         None, ge=1, le=1000, description="trials of every training; default: the scale's"
     )
+    hours: float | None = Field(
+        None,
+        ge=0,
+        le=1e6,
+        description="core-hours to spend on what decides most claims, in place of a fixed "
+        "number of trials; the same command again spends as much again; 0 renders what there is",
+    )
     datasets: tuple[str, ...] | None = Field(
         None, min_length=1, description="only these data sets; default: all of the scale"
     )
@@ -106,6 +113,12 @@ class Config(Frozen):
     )
     tensorboard: bool = Field(False, description="write TensorBoard events to logs/tensorboard")
     keep_encoders: bool = Field(False, description="keep the trained encoders, as safetensors")
+
+    @model_validator(mode="after")
+    def _one_number_of_trials(self) -> "Config":
+        if self.hours is not None and self.trials is not None:
+            raise ValueError("hours decides how many trials are trained: leave out trials")
+        return self
 
     @field_validator("device")
     @classmethod

@@ -25,11 +25,13 @@ from metaug.paper.claims import decide
 from metaug.reporting.aggregate import COLUMNS, write_frame
 from metaug.reporting.claims import Outcome
 from metaug.reporting.figures import Drawing
+from metaug.reporting.looks import LOOKS
 from metaug.reporting.results import Query, Results, readout_of
 from metaug.reporting.tables import Table
 from metaug.spec import TrialSpec
 from metaug.suite.done import mark_path, refresh_mark
 from metaug.suite.record import Failure, read_failure, read_record, record_path
+from metaug.suite.schedule import read_schedule
 from metaug.training.parallel import check_processes
 
 TABLE_ENDINGS = ("csv", "md", "tex", "html")
@@ -167,9 +169,29 @@ class Plan:
 
     @property
     def parts(self) -> list[range]:
-        """The trials of each job of a spec."""
+        """The trials of each job of a spec: with a budget, one each."""
+        if self.config.hours is not None:
+            return [range(trial, trial + 1) for trial in self._counted]
         trials, size = self.grid.trials, self.config.trials_per_job or self.grid.trials
         return [range(start, min(start + size, trials)) for start in range(0, trials, size)]
+
+    @property
+    def _counted(self) -> range:
+        """The trials that count: those of the config or, where it names no number, the scale's and
+        those that were trained beyond them."""
+        extra = 0 if self.config.trials else LOOKS[-1]
+        return range(max(self.grid.trials, extra))
+
+    @property
+    def budget_file(self) -> Path:
+        """The file of the trials that a run with a budget trains (`metaug.suite.budget`)."""
+        return Path("results") / self.scale.name / "budget.json"
+
+    @cached_property
+    def scheduled(self) -> Mapping[str, list[int]]:
+        """The trials that a run with a budget trains, by hash of a spec."""
+        found = read_schedule(self.budget_file)
+        return found.trials if found else {}
 
     def folder(self, spec: TrialSpec | str) -> Path:
         """Folder of a spec's records."""
@@ -197,7 +219,7 @@ class Plan:
             check_batch(self.specs[spec])
             check_processes(self.specs[spec], self.config.processes_per_job)
         manifest = self.data_folder(spec) / MANIFEST
-        if not manifest.exists() and len(self.read_records(self.specs[spec])) == self.grid.trials:
+        if not manifest.exists() and {*range(self.grid.trials)} <= self.done(self.specs[spec]):
             return []
         return [manifest]
 
@@ -218,8 +240,17 @@ class Plan:
         return self.origin(self.specs[spec].dataset, self.specs[spec].image_size)
 
     def marks(self, artefact: str | None = None) -> list[Path]:
-        """The marks that all trials of an artefact, or of all artefacts, are done."""
-        return [self.mark(spec, part) for spec in self._specs(artefact) for part in self.parts]
+        """The marks that the trials of an artefact, or of all artefacts, are done.
+
+        All trials of each of its trainings or, with a budget, those that are scheduled.
+        """
+        if self.config.hours is None:
+            return [self.mark(spec, part) for spec in self._specs(artefact) for part in self.parts]
+        return [
+            self.mark(spec, range(trial, trial + 1))
+            for spec in self._specs(artefact)
+            for trial in self.scheduled.get(spec.hash, ())
+        ]
 
     def mark(self, spec: TrialSpec | str, trials: range) -> Path:
         """The mark that these trials of a spec are done."""
@@ -255,16 +286,14 @@ class Plan:
         data = self.data_digest(spec)
         found = (
             read_record(record_path(self.folder(spec), trial), spec, trial, data)
-            for trial in range(self.grid.trials)
+            for trial in self._counted
         )
         return [record for record in found if record is not None]
 
     def failures(self, spec: TrialSpec) -> list[Failure]:
         """The trials of a spec that failed, and why, by trial."""
         data = self.data_digest(spec)
-        found = (
-            read_failure(self.folder(spec), spec, trial, data) for trial in range(self.grid.trials)
-        )
+        found = (read_failure(self.folder(spec), spec, trial, data) for trial in self._counted)
         return [failure for failure in found if failure is not None]
 
     def require_done(self, artefact: str | None = None) -> None:
@@ -275,13 +304,19 @@ class Plan:
         Raises:
             UserError: a record has been deleted or damaged since its job ended.
         """
+        if self.config.hours is not None:
+            return  # what there is, is rendered
         for spec in self._specs(artefact):
-            done = len(self.read_records(spec)) + len(self.failures(spec))
-            if done < self.grid.trials:
+            if missing := {*range(self.grid.trials)} - self.done(spec):
                 raise UserError(
-                    f"{self.grid.trials - done} records in {self.folder(spec)} are missing or "
+                    f"{len(missing)} records in {self.folder(spec)} are missing or "
                     "damaged: run the same command again to train these trials"
                 )
+
+    def done(self, spec: TrialSpec) -> frozenset[int]:
+        """The trials of a spec that need no training: recorded, or failed."""
+        recorded = (record["trial"] for record in self.read_records(spec))
+        return frozenset(recorded) | {failure.trial for failure in self.failures(spec)}
 
     @cached_property
     def _differences(self) -> dict[str, str]:

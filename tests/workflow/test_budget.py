@@ -1,0 +1,30 @@
+"""`hours=` trains what decides most, renders what there is, and goes on where it stopped."""
+
+import csv
+
+from tests.workflow.conftest import Project
+
+CONFIG = ("--config", "methods=[cmc,metaug_oucl]")
+
+
+def test_a_budget_is_spent_and_the_same_command_spends_as_much_again(fresh: Project) -> None:
+    assert fresh.snakemake("scorecard", *CONFIG, "hours=0").returncode == 0
+    assert not fresh.records()
+    counts = []
+    for _ in range(2):
+        done = fresh.snakemake("scorecard", "table1", *CONFIG, "hours=0.002")
+        assert done.returncode == 0, done.stderr
+        counts.append(len(fresh.records()))
+    assert 0 < counts[0] < counts[1]
+    assert {record["spec"]["method"] for record in fresh.records()} <= {"cmc", "metaug_oucl"}
+    with (fresh.folder / "results/smoke/scorecard_comparisons.csv").open() as file:
+        assert {row["id"] for row in csv.DictReader(file)} >= {"C1", "C2", "C3"}
+    assert fresh.snakemake("table1", *CONFIG, "hours=0").returncode == 0
+    assert len(fresh.records()) == counts[1]
+
+
+def test_hours_and_trials_are_not_both_given(fresh: Project) -> None:
+    done = fresh.snakemake("--dry-run", "scorecard", "--config", "hours=1", "trials=3")
+    assert done.returncode != 0
+    assert "hours decides how many trials are trained: leave out trials" in done.stderr
+    assert "Traceback" not in done.stderr
