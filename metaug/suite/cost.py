@@ -1,6 +1,8 @@
-"""What a plan costs: how many trainings, and the hours they take at the speed of this machine."""
+"""What a plan costs: trainings, hours at the speed of this device, memory and disk."""
 
+import sys
 import time
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -10,9 +12,10 @@ from tqdm import tqdm
 from metaug.data.arrays import open_prepared
 from metaug.data.datasets import DATASETS
 from metaug.errors import UserError
-from metaug.method import Batch, DataShape, Method, build_method
+from metaug.method import Batch, DataShape, Method, build_method, find_method
 from metaug.seeds import draws_of
 from metaug.spec import TrialSpec
+from metaug.suite.cluster import files_mb, memory_mb
 from metaug.suite.plan import Plan
 from metaug.training.loop import choose_device
 
@@ -32,10 +35,20 @@ LONG = 3.0
 
 LEFT_OUT = (
     "Left out: probing (features, linear probe, kNN), preparing and downloading data, starting "
-    "processes, checkpoints. Every kind of step is timed at a small shape on random images and "
-    "scaled to its own as SimCLR is; long steps on a part of their batch. Hyper-parameters that "
-    "are real numbers are taken not to change the time."
+    "processes, checkpoints. Hyper-parameters that are real numbers are taken not to change the "
+    "time. Memory: the most that one job asks of a cluster. Disk: the prepared data sets, and the "
+    "most that one job writes while it runs."
 )
+TIMED_ON = {
+    "cpu": "Every kind of step is timed at a small shape on random images and scaled to its own as "
+    "SimCLR is; long steps on a part of their batch.",
+    "cuda": "Every kind of step is timed at its own shape on random images, or on a part of its "
+    "batch where the GPU has no memory for the whole; then one GPU cannot train it.",
+}
+"""How steps are timed, by type of device."""
+
+FIRST_LOOK = 5
+"""The fewest trials that decide a comparison."""
 
 
 @dataclass(frozen=True)
@@ -55,12 +68,18 @@ class Cost:
         cells: read-outs of trainings that it shows.
         specs: distinct specs behind them.
         hours: of one trial of each of these specs.
+        impossible: how many of these specs cannot be trained: their batch is more than the images.
+        memory_mb: the most that a job of it asks for.
+        disk_mb: its prepared data sets, and the most that one job of it writes while it runs.
     """
 
     artefact: str
     cells: int
     specs: int
     hours: float
+    impossible: int
+    memory_mb: int
+    disk_mb: int
 
 
 class Clock:
@@ -73,8 +92,11 @@ class Clock:
         self._lines: dict[tuple[Any, ...], tuple[float, float]] = {}
 
     def speed(self, spec: TrialSpec) -> Speed:
-        """The speed of a spec: that of its kind of step at the small shape, and how much longer a
-        step of the reference takes at the spec's own shape."""
+        """The speed of a spec. On a GPU, which a small step does not fill, that of its own step; on
+        the CPU that of its kind of step at the small shape, and how much longer a step of the
+        reference takes at the spec's own shape."""
+        if self.device.type == "cuda":
+            return self._speed_in_parts(spec)
         small = _small(spec)
         speed = self._speed_of(small)
         if small == spec or not speed.step_seconds:
@@ -88,6 +110,21 @@ class Clock:
     def kinds(self) -> int:
         """How many kinds of steps were timed."""
         return len(self._speeds) + len(self._lines)
+
+    def _speed_in_parts(self, spec: TrialSpec) -> Speed:
+        """The speed of a spec at its own shape; where its batch is too large for the memory, so
+        many times that of a part."""
+        size = spec.batch_size
+        while True:
+            try:
+                speed = self._speed_of(spec.model_copy(update={"batch_size": size}))
+            except torch.OutOfMemoryError:
+                if size < 4:
+                    raise
+                size //= 2
+                torch.cuda.empty_cache()
+                continue
+            return replace(speed, step_seconds=speed.step_seconds * spec.batch_size / size)
 
     def _reference(self, spec: TrialSpec) -> TrialSpec:
         """The reference with the shape of a spec."""
@@ -187,54 +224,154 @@ def training_images(plan: Plan, spec: TrialSpec) -> int:
     return min(spec.train_images or available, available)
 
 
+def is_possible(plan: Plan, spec: TrialSpec) -> bool:
+    """Whether there are enough images for one batch of a spec, or it needs none."""
+    trained = find_method(spec.method).trained and spec.epochs > 0
+    return not trained or spec.batch_size <= training_images(plan, spec)
+
+
 def hours_of(plan: Plan, spec: TrialSpec, speed: Speed) -> float:
-    """Hours of training of one trial."""
+    """Hours of training of one trial; none where it is not possible."""
     steps = spec.epochs * speed.passes * (training_images(plan, spec) // spec.batch_size)
     return steps * speed.step_seconds / 3600
 
 
-def costs_of(plan: Plan, speeds: dict[str, Speed]) -> list[Cost]:
+def costs_of(plan: Plan, speeds: Mapping[str, Speed]) -> list[Cost]:
     """The cost of each artefact; `speeds` by the hash of a spec."""
-    hours = {key: hours_of(plan, spec, speeds[key]) for key, spec in plan.specs.items()}
     return [
-        Cost(
-            name,
-            len({(query.spec, query.readout) for query in plan.cells[name].values()}),
-            len(plan.specs_of[name]),
-            sum(hours[spec.hash] for spec in plan.specs_of[name]),
-        )
+        cost_of(plan, name, plan.specs_of[name], speeds)
         for name in plan.rendered
         if name in plan.artefacts
     ]
 
 
+def cost_of(
+    plan: Plan, artefact: str, specs: Iterable[TrialSpec], speeds: Mapping[str, Speed]
+) -> Cost:
+    """The cost of some specs of an artefact; `speeds` by the hash of a spec."""
+    chosen = {*specs}
+    shown = {(q.spec, q.readout) for q in plan.cells[artefact].values() if q.spec in chosen}
+    processes = plan.config.processes_per_job
+    return Cost(
+        artefact,
+        len(shown),
+        len(chosen),
+        sum(hours_of(plan, spec, speeds[spec.hash]) for spec in chosen),
+        sum(not is_possible(plan, spec) for spec in chosen),
+        max((memory_mb(spec, processes) for spec in chosen), default=0),
+        _data_mb(chosen) + max((files_mb(spec) for spec in chosen), default=0),
+    )
+
+
+def _data_mb(specs: Iterable[TrialSpec]) -> int:
+    """MB of the prepared data sets of some specs: one byte for each colour of a pixel."""
+    sets = {(spec.dataset, spec.image_size) for spec in specs}
+    images = {name: DATASETS[name].training_images + DATASETS[name].test_images for name, _ in sets}
+    return sum(int(images[name] * 3 * size**2 / 1e6) for name, size in sets)
+
+
+def cheapest_part(plan: Plan, speeds: Mapping[str, Speed]) -> str:
+    """What Table 1 costs on each of its data sets, and the command for the cheapest.
+
+    A data set on which a training is not possible is left out; the text is empty where none is
+    left.
+    """
+    parts: dict[str, list[TrialSpec]] = {}
+    for spec in plan.specs_of.get("table1", ()):
+        parts.setdefault(spec.dataset, []).append(spec)
+    costs = {name: cost_of(plan, "table1", specs, speeds) for name, specs in parts.items()}
+    ranked = sorted((c.hours, name) for name, c in costs.items() if not c.impossible)
+    if not ranked:
+        return ""
+    unit, trials = unit_of(choose_device(plan.config.device)), plan.grid.trials
+    each = ", ".join(f"{name} {hours * trials:,.1f}" for hours, name in ranked)
+    hours, name = ranked[0]
+    fewer = ""
+    if trials > FIRST_LOOK:
+        fewer = (
+            f"; with trials={FIRST_LOOK}, the fewest that decide a comparison, "
+            f"{hours * FIRST_LOOK:,.1f}"
+        )
+    return (
+        f"Table 1 alone, by data set, in {unit}: {each}. The cheapest useful part is on {name}: "
+        f"{costs[name].specs * trials:,} trainings, {hours * trials:,.1f} {unit}{fewer}:\n"
+        f"  snakemake --cores all table1 --config scale={plan.scale.name} datasets=[{name}]"
+    )
+
+
+def unit_of(device: torch.device) -> str:
+    """What the hours of a plan are hours of."""
+    return "GPU-hours" if device.type == "cuda" else "core-hours"
+
+
+def timed(plan: Plan, clock: Clock) -> dict[str, Speed]:
+    """The speed of every spec, by hash; says on stderr how far it is."""
+    speeds = {}
+    with tqdm(
+        total=len(plan.specs),
+        desc=f"timing steps on {clock.device}",
+        unit="spec",
+        mininterval=0.1 if sys.stderr.isatty() else 10,
+        leave=False,
+    ) as bar:
+        for key, spec in plan.specs.items():
+            bar.set_postfix_str(f"{spec.method} {spec.dataset}", refresh=False)
+            speeds[key] = clock.speed(spec)
+            bar.update()
+    return speeds
+
+
 def print_plan(plan: Plan) -> None:
-    """Print trainings, (cell, trial) pairs and estimated hours of every artefact."""
+    """Print trainings, jobs, hours, memory and disk of every artefact, and the cheapest part."""
     device = choose_device(plan.config.device)
     torch.set_num_threads(1)
     clock = Clock(plan, device)
-    bar = tqdm(plan.specs.items(), desc="timing steps", unit="spec", disable=None, leave=False)
-    speeds = {key: clock.speed(spec) for key, spec in bar}
-    costs, trials = costs_of(plan, speeds), plan.grid.trials
+    speeds = timed(plan, clock)
+    costs, trials, jobs = costs_of(plan, speeds), plan.grid.trials, len(plan.parts)
     distinct = sum(hours_of(plan, spec, speeds[key]) for key, spec in plan.specs.items())
+    unit = unit_of(device)
 
     print(f"Plan of scale {plan.scale.name}: {trials} trials of each training\n")
-    print(f"{'artefact':10}{'cells':>8}{'(cell, trial)':>15}{'trainings':>11}{'hours':>16}")
+    print(
+        f"{'artefact':10}{'cells':>8}{'(cell, trial)':>15}{'trainings':>11}{'jobs':>7}{unit:>14}"
+        f"{'memory':>10}{'disk':>10}"
+    )
     for cost in costs:
+        hours = f"{cost.hours * trials:,.1f}" if cost.impossible < cost.specs else "—"
         print(
             f"{cost.artefact:10}{cost.cells:8,}{cost.cells * trials:15,}"
-            f"{cost.specs * trials:11,}{cost.hours * trials:16,.1f}"
+            f"{cost.specs * trials:11,}{cost.specs * jobs:7,}{hours:>13}"
+            f"{'*' if cost.impossible else ' '}{_gb(cost.memory_mb)}{_gb(cost.disk_mb)}"
         )
-    cells = sum(cost.cells for cost in costs)
-    specs, hours = sum(cost.specs for cost in costs), sum(cost.hours for cost in costs)
+    cells, specs = sum(cost.cells for cost in costs), sum(cost.specs for cost in costs)
     worker = "one core of this machine"
     if device.type == "cuda":
         worker = torch.cuda.get_device_name(device)
+    every = plan.specs.values()
+    disk = _data_mb(every) + max((files_mb(spec) for spec in every), default=0)
+    memory = max((cost.memory_mb for cost in costs), default=0)
+    total = sum(cost.hours for cost in costs) * trials
     print(
-        f"{'sum':10}{cells:8,}{cells * trials:15,}{specs * trials:11,}{hours * trials:16,.1f}\n"
-        f"{'distinct':10}{'':23}{len(plan.specs) * trials:11,}{distinct * trials:16,.1f}\n\n"
-        f"{cells * trials:,} (cell, trial) pairs need {len(plan.specs) * trials:,} distinct "
+        f"{'sum':10}{cells:8,}{cells * trials:15,}{specs * trials:11,}{specs * jobs:7,}"
+        f"{total:13,.1f}\n"
+        f"{'distinct':10}{'':23}{len(every) * trials:11,}{len(every) * jobs:7,}"
+        f"{distinct * trials:13,.1f} {_gb(memory)}{_gb(disk)}\n"
+    )
+    for cost in costs:
+        if cost.impossible:
+            print(
+                f"* {cost.artefact}: {cost.impossible * trials:,} of its trainings are not "
+                "possible, and without hours: their batch is more than the training images"
+            )
+    if part := cheapest_part(plan, speeds):
+        print(part)
+    print(
+        f"\n{cells * trials:,} (cell, trial) pairs need {len(every) * trials:,} distinct "
         f"trainings: {distinct * trials:,.1f} hours of {worker}, from the times of "
-        f"{clock.kinds} timings.\n{LEFT_OUT}",
+        f"{clock.kinds} timings.\n{TIMED_ON[device.type]} {LEFT_OUT}",
         flush=True,
     )
+
+
+def _gb(megabytes: int) -> str:
+    return f"{megabytes / 1000:7,.1f} GB"
