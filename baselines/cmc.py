@@ -56,6 +56,7 @@ class CMC(Method):
     name = "cmc"
     default_views = ("rgb", "l", "ab")
     crops = 1
+    data_parallel = ("encoders", "projectors")
     presets: ClassVar = {
         "own": {
             "views": ("l", "ab"),
@@ -103,7 +104,8 @@ class CMC(Method):
         with self.autocast():
             hidden = {view: self.encoders[view](x) for view, x in views.items()}
         return {
-            view: F.normalize(self.projectors[view](h.float()), dim=1) for view, h in hidden.items()
+            view: self.gather(F.normalize(self.projectors[view](h.float()), dim=1))
+            for view, h in hidden.items()
         }
 
     def warm_up(self, batches: Iterable[Batch]) -> None:

@@ -77,6 +77,8 @@ class DACL(SimCLR):
 
     name = "dacl"
     version = 2
+    # an image is mixed with others of the whole batch
+    data_parallel: ClassVar[tuple[str, ...]] = ()
     presets: ClassVar = {
         "own": {
             "augmentation": "simclr",

@@ -161,7 +161,7 @@ class SimCLRDebiased(SimCLR):
         tau_plus: TauPlus = None
 
     def training_step(self, batch: Batch) -> tuple[Tensor, dict[str, Tensor | float]]:
-        z1, z2 = (self.projector(self.encode(crop)) for crop in batch.crops)
+        z1, z2 = self.embeddings(batch)
         tau_plus = class_prior(self.hyper.tau_plus, self.data)
         return debiased_loss(z1, z2, self.hyper.temperature, tau_plus), {}
 

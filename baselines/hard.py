@@ -95,7 +95,7 @@ class SimCLRHard(SimCLRDebiased):
         hard_beta: HardBeta = 1.0
 
     def training_step(self, batch: Batch) -> tuple[Tensor, dict[str, Tensor | float]]:
-        z1, z2 = (self.projector(self.encode(crop)) for crop in batch.crops)
+        z1, z2 = self.embeddings(batch)
         h = self.hyper
         tau_plus = class_prior(h.tau_plus, self.data)
         return hard_negative_loss(z1, z2, h.temperature, tau_plus, h.hard_beta), {}

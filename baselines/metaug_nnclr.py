@@ -121,7 +121,7 @@ class MetAugNNCLR(NNCLR):
         """Unit-norm predictions and then projections of two crops, (N, D) each."""
         projections = [self.projector(self.encode(crop)) for crop in crops]
         predictions = [F.normalize(self.predictor(z), dim=1) for z in projections]
-        return *predictions, *projections
+        return tuple(map(self.gather, (*predictions, *projections)))
 
     def objective(self, predictions: Pair, neighbours: Pair, *, regularised: bool) -> Tensor:
         """L_ori + delta L_aug (Eq. 11), plus alpha R_sigma (Eq. 5) if `regularised`; a scalar."""
@@ -154,6 +154,7 @@ class MetAugNNCLR(NNCLR):
                 ),
                 list(parameters.values()),
                 create_graph=train_mag,
+                average=self.average,
             )
         if not train_mag:
             apply_gradient(self.optimizers["encoder"], inner.parameters)
@@ -168,6 +169,7 @@ class MetAugNNCLR(NNCLR):
                 ),
                 list(self.mag.parameters()),
                 inner_learning_rate=self.optimizers["encoder"].param_groups[0]["lr"],
+                average=self.average,
             )
         apply_gradient(self.optimizers["mag"], meta.total)
         moved = mag_movement(self.mags, self.initial_mags, {"prediction": p1.detach()})

@@ -69,6 +69,7 @@ class NNCLR(Method):
     """
 
     name = "nnclr"
+    data_parallel = ("encoders", "projector", "predictor")
     presets = lightly_cifar(projector_layers=2, temperature=0.5)
 
     class Hyper(NetworkHyper):
@@ -98,6 +99,7 @@ class NNCLR(Method):
     def training_step(self, batch: Batch) -> tuple[Tensor, dict[str, Tensor | float]]:
         z1, z2 = (self.projector(self.encode(crop)) for crop in batch.crops)
         p1, p2 = self.predictor(z1), self.predictor(z2)
+        z1, z2, p1, p2 = map(self.gather, (z1, z2, p1, p2))
         (nn1, nn2), agreement = self.search(z1, z2, batch.labels)
         self.enqueue(z1, batch.labels)
         loss = nnclr_loss(nn1, nn2, p1, p2, self.hyper.temperature)

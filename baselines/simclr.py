@@ -42,6 +42,7 @@ class SimCLR(Method):
 
     name = "simclr"
     version = 2
+    data_parallel: ClassVar[tuple[str, ...]] = ("encoders", "projector")
     presets: ClassVar = {
         "own": {
             "augmentation": "simclr",
@@ -76,6 +77,11 @@ class SimCLR(Method):
             last_batch_norm=True,
         )
 
+    def embeddings(self, batch: Batch) -> tuple[Tensor, Tensor]:
+        """Embeddings of the two crops of the whole batch, (N, D) each, not normalised."""
+        z1, z2 = (self.gather(self.projector(self.encode(crop))) for crop in batch.crops)
+        return z1, z2
+
     def training_step(self, batch: Batch) -> tuple[Tensor, dict[str, Tensor | float]]:
-        z1, z2 = (self.projector(self.encode(crop)) for crop in batch.crops)
+        z1, z2 = self.embeddings(batch)
         return nt_xent_loss(z1, z2, self.hyper.temperature), {}

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from torch.func import functional_call
 
 from metaug.meta import (
+    Average,
     Features,
     InnerGradient,
     MetaGradient,
@@ -83,6 +84,7 @@ class Bilevel:
         moving: which running statistics of batch normalisation move although they belong to what is
             not being trained: those of the `mags` in a step of the encoders, those of the `network`
             in a step of the MAGs.
+        average: of gradients of θ, over the processes that train together.
     """
 
     network: nn.Module
@@ -91,6 +93,7 @@ class Bilevel:
     inner_learning_rate: float
     order: Order = "exact"
     moving: frozenset[str] = frozenset()
+    average: Average = tuple
 
     def encoder_gradient(
         self, views: Any, loss_of: LossOf, *, shared: bool = False
@@ -147,6 +150,7 @@ class Bilevel:
                 list(self.mags.parameters()),
                 inner_learning_rate=self.inner_learning_rate,
                 order=self.order,
+                average=self.average,
             )
         return meta, inner.features
 
@@ -159,6 +163,7 @@ class Bilevel:
             loss_of(detached),
             list(self.parameters.values()),
             create_graph=keep_graph and self.order == "exact",
+            average=self.average,
         )
         return EncoderGradient(loss, detached, inner, random_state)
 

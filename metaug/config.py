@@ -99,6 +99,14 @@ class Config(Frozen):
         description="CPU threads of one training; another number rounds sums in another order and "
         "so gives other numbers of equal right: keep it for a whole comparison",
     )
+    processes_per_job: int = Field(
+        1,
+        ge=1,
+        le=64,
+        description="processes that train one spec together, each with an equal part of every "
+        "batch, on a GPU of its own or on threads_per_job threads; for methods that support it "
+        "(docs/clusters.md); another number rounds sums in another order",
+    )
     device: str = Field(
         "auto",
         description="auto (a GPU if the machine that Snakemake is started on has one, else the "

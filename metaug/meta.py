@@ -10,7 +10,7 @@ The MAG parameters ω are judged after a look-ahead step of the encoder paramete
 forward-mode product through the encoder and a double backward through the small loss head.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Literal
@@ -25,6 +25,8 @@ Features = tuple[Tensor, ...]
 Encode = Callable[[Mapping[str, Tensor]], Features]
 """Features of the batch under the given encoder parameters, on which every feature depends; must
 not change any buffer."""
+Average = Callable[[Iterable[Tensor]], tuple[Tensor, ...]]
+"""Makes one of the gradients that several processes have taken of their parts of a batch."""
 
 
 @dataclass(frozen=True)
@@ -68,6 +70,7 @@ def inner_gradient(
     parameters: Sequence[Tensor],
     *,
     create_graph: bool,
+    average: Average = tuple,
 ) -> tuple[Tensor, InnerGradient]:
     """Loss on `features` and its gradient, through the loss head first and the encoder second.
 
@@ -76,6 +79,7 @@ def inner_gradient(
         loss: the head, features -> scalar.
         parameters: θ.
         create_graph: keep the graph of the feature gradient to ω (the exact meta step needs it).
+        average: of gradients with respect to θ, over processes; by default there is one.
 
     Returns:
         The loss, detached, and its gradient.
@@ -86,7 +90,7 @@ def inner_gradient(
     parameter_gradient = torch.autograd.grad(
         features, parameters, [g.detach() for g in feature_gradient]
     )
-    return value.detach(), InnerGradient(parameter_gradient, feature_gradient)
+    return value.detach(), InnerGradient(average(parameter_gradient), feature_gradient)
 
 
 def meta_gradient(
@@ -98,6 +102,7 @@ def meta_gradient(
     *,
     inner_learning_rate: float,
     order: Order = "exact",
+    average: Average = tuple,
 ) -> MetaGradient:
     """Gradient of the meta objective with respect to the MAG parameters ω.
 
@@ -110,6 +115,7 @@ def meta_gradient(
         inner_learning_rate: ℓ.
         order: `exact`; `first_order`, without the term through θ' (θ' taken as a constant); `none`,
             without look-ahead: the gradient at θ itself.
+        average: of gradients with respect to θ, over processes; by default there is one.
 
     Returns:
         The gradient and its parts.
@@ -132,7 +138,7 @@ def meta_gradient(
     gradient = torch.autograd.grad(loss, [*leaves, *omega], allow_unused=True)
     feature_gradient = gradient[: len(leaves)]
     direct = _filled(gradient[len(leaves) :], omega)
-    direction = torch.autograd.grad(features, list(ahead.values()), feature_gradient)
+    direction = average(torch.autograd.grad(features, list(ahead.values()), feature_gradient))
     tangents = jvp(encode, parameters, direction)
     product = sum((g * t).sum() for g, t in zip(inner.features, tangents, strict=True))
     assert isinstance(product, Tensor)

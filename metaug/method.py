@@ -15,7 +15,7 @@ from metaug.data.augment import Augmentation
 from metaug.data.views import VIEWS, make_views
 from metaug.errors import UserError
 from metaug.models import AlexNet, ResNet, build_encoder
-from metaug.optimizers import build_optimizer
+from metaug.optimizers import build_optimizer, trained_by
 from metaug.seeds import Draws, derive_seed
 from metaug.spec import Frozen, TrialSpec, suggestion, validated
 
@@ -41,6 +41,9 @@ class Batch:
         crops: augmented copies of the images, each (N, 3, S, S), RGB in [0, 1].
         index: position of each image in the training subset, (N,) int64.
         labels: class of each image, (N,) int64.
+            Where several processes train together, index and labels are those of the whole batch,
+            crops those of this process's part (`Method.part`), and `Method.gather` joins what is
+            made of the parts.
         epoch: number of the epoch, from 0.
         pass_index: which of the epoch's `Method.passes` passes over the data this is.
         step: number of the step in the whole training, from 0.
@@ -79,6 +82,8 @@ class Method(nn.Module):
         crops: number of augmented copies of each image.
         passes: passes over the data in one epoch.
         trained: false for a method without training.
+        data_parallel: names of the modules that see the crops, before `gather` joins what all
+            processes have made of their parts of a batch; empty: one process alone trains it.
         defaults: fields of the spec that this method changes from the scale's.
         presets: named sets of changes of the spec; `own` is the method's published recipe.
         Hyper: its hyper-parameters with defaults.
@@ -90,10 +95,13 @@ class Method(nn.Module):
     crops: ClassVar[int] = 2
     passes: int = 1
     trained: ClassVar[bool] = True
+    data_parallel: ClassVar[tuple[str, ...]] = ()
     defaults: ClassVar[Mapping[str, Any]] = {}
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {}
     optimizers: dict[str, optim.Optimizer]
     mixed_precision: bool = False
+    part: tuple[int, int] = (0, 1)
+    """Which of how many equal parts of a batch this process augments and encodes."""
 
     class Hyper(Frozen):
         """Hyper-parameters of the method; none unless a subclass says so."""
@@ -151,6 +159,17 @@ class Method(nn.Module):
         device = next(self.parameters()).device.type
         return torch.autocast(device, torch.bfloat16, enabled=self.mixed_precision)
 
+    @staticmethod
+    def gather(part: Tensor) -> Tensor:
+        """Embeddings (N, D) of the whole batch from those of this process's part of it; the same
+        where one process trains. `metaug.training.parallel` replaces it, and `average`."""
+        return part
+
+    @staticmethod
+    def average(gradients: Iterable[Tensor]) -> tuple[Tensor, ...]:
+        """Gradients of parameters, averaged over the processes that train together."""
+        return tuple(gradients)
+
     def start(self) -> None:
         """Called once, when the initial weights have been drawn: copies them where a second network
         begins with the weights of a first. The global random state may be used."""
@@ -160,13 +179,14 @@ class Method(nn.Module):
         for a method that remembers a feature of every image."""
 
     def augment(self, images: Tensor, draws: Draws) -> tuple[Tensor, ...]:
-        """The crops of a batch of uint8 images (N, 3, H, W): `self.crops` independent ones.
+        """The crops of uint8 images (N, 3, H, W), a batch or its `part`: `self.crops` independent
+        ones.
 
         Crop number i is drawn for the purpose `crop i`, so that it is the same for every method
         with the same recipe.
         """
         return tuple(
-            augmentation(images, draws(f"crop {i}"))
+            augmentation(images, draws(f"crop {i}"), self.part)
             for i, augmentation in enumerate(self.augmentations)
         )
 
@@ -191,6 +211,10 @@ class Method(nn.Module):
         loss, logs = self.training_step(batch)
         optimizer.zero_grad(set_to_none=True)
         loss.backward()
+        moved = [p for p in trained_by(optimizer) if p.grad is not None]
+        gradients = self.average(p.grad for p in moved if p.grad is not None)
+        for p, gradient in zip(moved, gradients, strict=True):
+            p.grad = gradient
         self.before_step(batch)
         optimizer.step()
         self.after_step(batch)

@@ -416,6 +416,15 @@ def test_a_scale_of_ones_own_is_found(project):
     assert plan.scale.name == "mine"
 
 
+def test_what_several_processes_cannot_train_is_refused(refused):
+    plan = load_plan({"methods": ["random", "simclr", "moco"], "processes_per_job": 2})
+    hashes = {spec.method: spec.hash for spec in plan.specs_of["table1"]}
+    assert plan.training_data(hashes["random"])
+    assert plan.training_data(hashes["simclr"])
+    expected = "moco cannot be trained by 2 processes: set processes_per_job to 1, or choose .*"
+    refused(plan.training_data, hashes["moco"], expected=expected)
+
+
 def test_only_what_is_asked_for_is_checked(refused):
     plan = load_plan({"methods": ["simclr"], **simclr(train_images=200)})
     for spec in plan.specs_of["table1"]:

@@ -5,6 +5,7 @@ import re
 import shutil
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pandas as pd
 import pytest
@@ -15,7 +16,17 @@ from metaug.errors import UserError
 from metaug.paper.claims import CLAIMS
 from metaug.reporting.results import Results
 from metaug.reporting.tables import write_table
-from metaug.suite.cost import Clock, Speed, costs_of, hours_of
+from metaug.suite import cost
+from metaug.suite.cost import (
+    Clock,
+    Speed,
+    cheapest_part,
+    cost_of,
+    costs_of,
+    hours_of,
+    is_possible,
+    print_plan,
+)
 from metaug.suite.plan import Plan, load_plan
 from metaug.suite.record import record_path, write_record
 from metaug.suite.show import show
@@ -295,10 +306,14 @@ def test_every_artefact_with_trials_has_a_cost(plan):
 
 
 def test_the_plan_is_printed_before_anything_is_trained(plan, run):
-    status, out, _ = run("plan", *METHODS)
+    status, out, err = run("plan", *METHODS)
     assert status == 0
-    trainings = len(plan.specs_of["table1"]) * plan.grid.trials
-    assert re.search(rf"^table1 +4 +8 +{trainings} +\d+\.\d$", out, re.M)
+    assert "timing steps on cpu" in err
+    jobs = len(plan.specs_of["table1"])
+    pattern = rf"^table1 +4 +8 +{jobs * plan.grid.trials} +{jobs} +\d+\.\d +4\.\d GB +0\.0 GB$"
+    assert re.search(pattern, out, re.M)
+    assert " core-hours " in out
+    assert "The cheapest useful part is on digits_m: 4 trainings, " in out
     distinct = len(plan.specs) * plan.grid.trials
     assert re.search(rf"\d+ \(cell, trial\) pairs need {distinct} distinct trainings", out)
     assert not Path("results").exists()
@@ -312,6 +327,56 @@ def test_the_plan_is_json_for_scripts(plan, run):
     assert found["artefacts"]["table1"]["trainings"] == trainings
     assert found["distinct"]["trainings"] == len(plan.specs) * plan.grid.trials
     assert found["distinct"]["hours"] > 0
+
+
+def test_a_batch_that_is_more_than_the_images_has_no_hours(project, capsys):
+    config = {"overrides": {"simclr": {"batch_size": 1000}}, "methods": ["simclr"]}
+    plan = load_plan(config)
+    for spec in plan.specs.values():  # 1,000 images were asked for, so many there are
+        assert is_possible(plan, spec) == (spec.batch_size <= 1000)
+    large = {
+        s.hash: s.model_copy(update={"batch_size": 2048, "train_images": 1000})
+        for s in plan.specs_of["table1"]
+    }
+    speeds = dict.fromkeys((s.hash for s in large.values()), Speed(1.0, 1))
+    found = cost_of(plan, "table1", large.values(), speeds)
+    assert (found.hours, found.impossible, found.specs) == (0, 1, 1)
+    plan.specs_of["table1"] = tuple(large.values())
+    plan.specs.update({spec.hash: spec for spec in large.values()})
+    print_plan(plan)
+    out = capsys.readouterr().out
+    assert re.search(r"^table1 .* —\* ", out, re.M)
+    assert "* table1: 2 of its trainings are not possible, and without hours: their batch" in out
+    assert "cheapest useful part" not in out
+
+
+def test_the_cheapest_part_is_table_1_on_the_data_set_of_the_fewest_hours(project):
+    plan = load_plan({"scale": "full", "methods": ["simclr"]})
+    text = cheapest_part(plan, speeds_of(plan))
+    # 300 epochs of 78 steps of half a second, 20 trials
+    assert "by data set, in core-hours: stl10 65.0, cifar10 650.8, cifar100 650.8, tiny" in text
+    assert "on stl10: 20 trainings, 65.0 core-hours; with trials=5, the fewest that" in text
+    assert text.endswith("table1 --config scale=full datasets=[stl10]")
+
+
+def test_a_step_that_does_not_fit_on_a_gpu_is_timed_on_a_part_of_its_batch(plan, monkeypatch):
+    """The GPU is faked."""
+    import torch
+
+    sizes = []
+
+    def step(method, size, device):
+        sizes.append(size)
+        if size > 20:
+            raise torch.OutOfMemoryError
+        return 0.01 * size
+
+    monkeypatch.setattr(cost, "_time_step", step)
+    monkeypatch.setattr(cost, "_build", lambda spec, device: SimpleNamespace(trained=1, passes=1))
+    (spec,) = (s for s in plan.specs_of["table1"] if s.method == "simclr")
+    speed = Clock(plan, torch.device("cuda")).speed(spec)
+    assert sizes == [64, 32, 16, 16]
+    assert speed.step_seconds == pytest.approx(0.64)
 
 
 def test_a_step_is_timed_and_an_untrained_method_takes_none(plan):

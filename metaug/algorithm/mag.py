@@ -147,6 +147,7 @@ class MetAug(MetAugOUCL):
             self.optimizers["encoder"].param_groups[0]["lr"] if rate is None else rate,
             h.order,
             frozenset(name for name, moves in moving.items() if moves),
+            self.average,
         )
 
     def _encoder_gradient(

@@ -40,6 +40,7 @@ class MetAugOUCL(Method):
     version = 2
     default_views = VIEWS["published"]
     crops = 1
+    data_parallel = ("encoders", "projectors")
     Hyper: ClassVar[type[UnifiedHyper]] = UnifiedHyper  # type: ignore[assignment]
 
     @classmethod
@@ -76,7 +77,9 @@ class MetAugOUCL(Method):
         with self.autocast():
             hidden = [self.encoders[view](views[view]) for view in self.spec.views]
         return tuple(
-            F.normalize(self.projectors[view](h.to(self.projectors[view].weight.dtype)), dim=1)
+            self.gather(
+                F.normalize(self.projectors[view](h.to(self.projectors[view].weight.dtype)), dim=1)
+            )
             for view, h in zip(self.spec.views, hidden, strict=True)
         )
 

@@ -381,9 +381,22 @@ class Augmentation:
                 result = operation.apply(result, params[name])
         return result
 
-    def __call__(self, images: Tensor, generator: torch.Generator) -> Tensor:
-        """Draw and apply."""
-        return self.apply(images, self.draw(len(images), generator))
+    def __call__(
+        self, images: Tensor, generator: torch.Generator, part: tuple[int, int] = (0, 1)
+    ) -> Tensor:
+        """Draw and apply.
+
+        Args:
+            images: a batch, or a part of it.
+            generator: source of the draws.
+            part: which of how many equal parts of a batch the images are. They are transformed as
+                they would be in the whole batch, unless by `mixup`, which needs all of it.
+        """
+        index, parts = part
+        own = slice(index * len(images), (index + 1) * len(images))
+        drawn = self.draw(parts * len(images), generator)
+        params = {name: {k: v[own] for k, v in each.items()} for name, each in drawn.items()}
+        return self.apply(images, params)
 
     def _bring_to_size(self, images: Tensor, params: Mapping[str, Params]) -> Tensor:
         n, _, height, width = images.shape

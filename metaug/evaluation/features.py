@@ -1,16 +1,59 @@
 """Frozen representations of a whole split, computed once for each read-out."""
 
+import os
+import tempfile
 from collections.abc import Mapping
+from pathlib import Path
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from metaug.data.augment import Augmentation
-from metaug.errors import Diverged
+from metaug.errors import Diverged, UserError
 from metaug.method import Method
 
 BATCH_SIZE = 256
+
+MEMORY_LIMIT = 4 * 2**30
+"""Bytes of representations that an evaluation keeps in memory, and of standardised ones that a
+linear probe does. What is more is read from a file; the numbers are the same to the bit."""
+
+
+class Storage:
+    """Where the representations of one evaluation lie: in memory up to `MEMORY_LIMIT`, the rest in
+    memory-mapped files. These have no name, so that none is left however the process ends.
+
+    Args:
+        folder: of the files; None: the system's for temporary ones.
+    """
+
+    def __init__(self, folder: Path | None = None) -> None:
+        self.folder = folder
+        self.left = MEMORY_LIMIT
+
+    def empty(self, rows: int, width: int) -> Tensor:
+        """Room for representations (rows, width), float32.
+
+        Raises:
+            UserError: the disk has no room for them.
+        """
+        size = 4 * rows * width
+        if size <= self.left:
+            self.left -= size
+            return torch.empty(rows, width)
+        where = self.folder or Path(tempfile.gettempdir())
+        try:
+            where.mkdir(parents=True, exist_ok=True)
+            with tempfile.TemporaryFile(dir=where) as file:
+                if hasattr(os, "posix_fallocate"):  # or a full disk would be a fatal signal
+                    os.posix_fallocate(file.fileno(), 0, size)
+                mapped = np.memmap(file, np.float32, "r+", shape=(rows, width))
+        except OSError as error:
+            raise UserError(
+                f"no room for {size / 1e9:.0f} GB of features in {where}: {error.strerror}"
+            ) from error
+        return torch.from_numpy(mapped)
 
 
 @torch.no_grad()
@@ -20,6 +63,7 @@ def cache_features(
     device: torch.device,
     augmentation: Augmentation,
     generator: torch.Generator,
+    storage: Storage | None = None,
 ) -> dict[str, Tensor]:
     """Representations of uint8 images (N, H, W, 3) by read-out, each (N, D), on the CPU.
 
@@ -29,15 +73,19 @@ def cache_features(
         device: where the method is.
         augmentation: applied to the images first (`none`: only brought to size and range).
         generator: source of the augmentation's draws.
+        storage: where to put them; None: in memory as far as they fit.
     """
-    parts: dict[str, list[Tensor]] = {}
+    storage = storage or Storage()
+    found: dict[str, Tensor] = {}
     for start in range(0, len(images), BATCH_SIZE):
         # a copy: torch warns of read-only memory maps
         batch = torch.from_numpy(images[start : start + BATCH_SIZE].copy()).permute(0, 3, 1, 2)
         crops = augmentation(batch.to(device), generator)
         for name, features in method.representation(crops).items():
-            parts.setdefault(name, []).append(features.float().cpu())
-    return {name: torch.cat(pieces) for name, pieces in parts.items()}
+            if name not in found:
+                found[name] = storage.empty(len(images), features.shape[1])
+            found[name][start : start + len(features)] = features
+    return found
 
 
 def require_finite(representations: Mapping[str, Tensor]) -> None:
@@ -47,7 +95,10 @@ def require_finite(representations: Mapping[str, Tensor]) -> None:
         Diverged: a feature is not finite, or so large that its square is not; names the read-out.
     """
     for readout, features in representations.items():
-        bad = int((~torch.isfinite(features.square().sum(1))).sum())
+        bad = sum(
+            int((~torch.isfinite(rows.square().sum(1))).sum())
+            for rows in features.split(BATCH_SIZE)
+        )
         if bad:
             raise Diverged(
                 f"the features {readout} of {bad:,} of {len(features):,} images are not finite, or "

@@ -6,6 +6,9 @@ from torch.nn import functional as F
 
 TEMPERATURE = 0.07
 
+KEYS, KEY_NUMBERS = 2**17, 2**29
+"""Training images, and numbers in their features, that are compared with at a time."""
+
 
 def knn_accuracy(
     train: tuple[Tensor, Tensor], test: tuple[Tensor, Tensor], classes: int, neighbours: int
@@ -20,13 +23,36 @@ def knn_accuracy(
         classes: number of classes.
         neighbours: k; at most N are used.
     """
-    keys = F.normalize(train[0], dim=1)
+    chunks = test[0].split(1024)
+    nearest: list[tuple[Tensor, Tensor]] = []
+    first = 0
+    for part in train[0].split(max(1, min(KEYS, KEY_NUMBERS // train[0].shape[1]))):
+        keys = F.normalize(part, dim=1)
+        found = [_nearest(features, keys, first, neighbours) for features in chunks]
+        if nearest:
+            found = [_nearer(*pair, neighbours) for pair in zip(nearest, found, strict=True)]
+        nearest = found
+        first += len(part)
     hits = 0
-    for features, labels in zip(test[0].split(1024), test[1].split(1024), strict=True):
-        cosine = F.normalize(features, dim=1) @ keys.T
-        nearest = cosine.topk(min(neighbours, len(keys)), dim=1)
-        votes = torch.zeros(len(features), classes, device=features.device)
-        weights = ((nearest.values - 1) / TEMPERATURE).exp()
-        votes.scatter_add_(1, train[1][nearest.indices], weights)
+    for (cosines, indices), labels in zip(nearest, test[1].split(1024), strict=True):
+        votes = torch.zeros(len(labels), classes, device=cosines.device)
+        weights = ((cosines - 1) / TEMPERATURE).exp()
+        votes.scatter_add_(1, train[1][indices], weights)
         hits += int((votes.argmax(1) == labels).sum())
     return hits / len(test[1]) * 100
+
+
+def _nearest(features: Tensor, keys: Tensor, first: int, neighbours: int) -> tuple[Tensor, Tensor]:
+    """Cosines and numbers of the nearest of unit-norm keys (N, D), counted from `first`."""
+    cosine = F.normalize(features, dim=1) @ keys.T
+    values, indices = cosine.topk(min(neighbours, len(keys)), dim=1)
+    return values, indices + first
+
+
+def _nearer(
+    some: tuple[Tensor, Tensor], others: tuple[Tensor, Tensor], neighbours: int
+) -> tuple[Tensor, Tensor]:
+    """The nearest of both."""
+    cosines, indices = (torch.cat(pair, 1) for pair in zip(some, others, strict=True))
+    values, order = cosines.topk(min(neighbours, cosines.shape[1]), dim=1)
+    return values, indices.gather(1, order)

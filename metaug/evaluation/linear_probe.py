@@ -1,6 +1,6 @@
 """Linear probe: a softmax classifier on frozen, standardised representations."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import torch
@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from metaug.errors import Diverged
+from metaug.evaluation import features
 from metaug.spec import ProbeSpec
 
 
@@ -35,7 +36,8 @@ def linear_probe(
     """Train a linear classifier and measure it on the test set after every epoch.
 
     Features are standardised with the training set's mean and standard deviation (of the first
-    copy); constant ones are only centred. The optimiser is Adam; weights start at zero.
+    copy), all at once or, where they are more than `features.MEMORY_LIMIT`, batch by batch;
+    constant ones are only centred. The optimiser is Adam; weights start at zero.
 
     Args:
         train: features (N, D) and labels (N,); several augmented copies take turns, one an epoch.
@@ -55,12 +57,18 @@ def linear_probe(
     Raises:
         Diverged: the classifier's weights are not finite; its accuracies would look like chance.
     """
+    in_memory = sum(x.nbytes for x, _ in train) <= features.MEMORY_LIMIT
     mean = train[0][0].mean(0)
     deviation = train[0][0].std(0)
     # a constant feature deviates by its mean's rounding error only: do not blow that up
     scale = torch.where(deviation > 1e-6 * mean.abs(), deviation, 1.0)
-    copies = [((x - mean).div_(scale).to(device), y.to(device)) for x, y in train]
-    test_x, test_y = ((test[0] - mean).div_(scale).to(device), test[1].to(device))
+
+    def standardised(x: Tensor) -> Tensor:
+        return (x - mean).div_(scale).to(device)
+
+    read = [_reader(x, standardised, in_memory) for x, _ in train]
+    labels = [y.to(device) for _, y in train]
+    test_x, test_y = (standardised(test[0]), test[1].to(device))
     weight = nn.Parameter(torch.zeros(classes, test_x.shape[1], device=device))
     bias = nn.Parameter(torch.zeros(classes, device=device))
     optimizer = torch.optim.Adam(
@@ -70,10 +78,10 @@ def linear_probe(
     hits_of_images = torch.zeros(len(test_y), dtype=torch.int64, device=device)
     correct = torch.zeros((), device=device)
     for epoch in range(spec.epochs):
-        x, y = copies[epoch % len(copies)]
+        x, y = read[epoch % len(read)], labels[epoch % len(read)]
         correct.zero_()
         for rows in torch.randperm(len(y), generator=generator).to(device).split(spec.batch_size):
-            logits = F.linear(x[rows], weight, bias)
+            logits = F.linear(x(rows), weight, bias)
             correct += (logits.argmax(1) == y[rows]).sum()
             optimizer.zero_grad(set_to_none=True)
             F.cross_entropy(logits, y[rows]).backward()
@@ -92,8 +100,18 @@ def linear_probe(
         "top1": sum(top1[-averaged:]) / len(top1[-averaged:]),
         "top1_last": top1[-1],
         "top1_best": max(top1),
-        "probe_train_top1": float(correct) / len(copies[0][1]) * 100,
+        "probe_train_top1": float(correct) / len(labels[0]) * 100,
     }
     if classes > 5:
         result["top5"] = sum(top5[-averaged:]) / len(top5[-averaged:])
     return Probed(result, hits_of_images)
+
+
+def _reader(
+    x: Tensor, standardised: Callable[[Tensor], Tensor], in_memory: bool
+) -> Callable[[Tensor], Tensor]:
+    """What reads the standardised rows of features (N, D) with given numbers, (B,)."""
+    if in_memory:
+        whole = standardised(x)
+        return lambda rows: whole[rows]
+    return lambda rows: standardised(x[rows.cpu()])

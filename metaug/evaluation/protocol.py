@@ -1,12 +1,19 @@
 """The evaluation protocol `linear_v1`: every number of a trial, as rows of the tidy frame."""
 
+from pathlib import Path
 from typing import NamedTuple
 
 import torch
 
 from metaug.data.arrays import Split
 from metaug.data.augment import Augmentation
-from metaug.evaluation.features import BATCH_SIZE, cache_features, require_finite, spread
+from metaug.evaluation.features import (
+    BATCH_SIZE,
+    Storage,
+    cache_features,
+    require_finite,
+    spread,
+)
 from metaug.evaluation.knn import knn_accuracy
 from metaug.evaluation.linear_probe import linear_probe
 from metaug.hits import encode_hits
@@ -44,8 +51,12 @@ def evaluate(
     train: TrainingSet,
     test: Split,
     device: torch.device,
+    folder: Path | None = None,
 ) -> Evaluation:
     """Probe every read-out of a trained method on `test`, the split that the spec names.
+
+    Representations that are too large for memory lie in `folder` meanwhile, or where the system has
+    its temporary files.
 
     Returns:
         Rows with `probe`, `setting`, `metric` and `value`: the linear probe's accuracies,
@@ -58,14 +69,21 @@ def evaluate(
     """
     method.eval()
     plain = Augmentation("none", spec.image_size)
-    test_features = cache_features(method, test.images, device, plain, generator("test", trial))
+    storage = Storage(folder)
+    test_features = cache_features(
+        method, test.images, device, plain, generator("test", trial), storage
+    )
     test_labels = torch.from_numpy(test.labels)
-    train_features = cache_features(method, train.images, device, plain, generator("train", trial))
+    train_features = cache_features(
+        method, train.images, device, plain, generator("train", trial), storage
+    )
     copies = [train_features]
     if spec.probe.augmented_copies:
         augmentation = Augmentation(spec.augmentation[0], spec.image_size)
         copies = [
-            cache_features(method, train.images, device, augmentation, generator("copy", trial, i))
+            cache_features(
+                method, train.images, device, augmentation, generator("copy", trial, i), storage
+            )
             for i in range(spec.probe.augmented_copies)
         ]
     for representations in (test_features, train_features, *copies):

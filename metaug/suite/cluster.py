@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from metaug.data.datasets import Dataset
+from metaug.evaluation import features, knn
 from metaug.spec import TrialSpec
 from metaug.suite.slurm import earlier_jobs
 
@@ -20,22 +21,42 @@ BASE_MB = 4_000
 scale lite."""
 
 
-def memory_mb(spec: TrialSpec, dataset: Dataset) -> int:
-    """A rough upper bound of the main memory of a training on a data set, in MB.
+def memory_mb(spec: TrialSpec, dataset: Dataset, processes: int = 1) -> int:
+    """A rough upper bound of the main memory of a training by so many processes, in MB.
 
     What is large is the probe: the representations of all images as float32, and a second copy of
-    them while they are gathered and standardised. A training that is killed for its memory asks
-    for more by `--set-resources` (docs/clusters.md).
+    them while they are standardised. Of both no more than `features.MEMORY_LIMIT` is in memory at a
+    time, but for those of the test images; the rest lies in files (`files_mb`). A training that is
+    killed for its memory asks for more by `--set-resources` (docs/clusters.md).
     """
+    each = _representation_bytes(spec)
+    whole = each * (dataset.training_images + dataset.test_images)
+    streamed = 2 * features.MEMORY_LIMIT + 8 * knn.KEY_NUMBERS + each * dataset.test_images
+    return processes * BASE_MB + int(min(_copies(spec) * whole, streamed) / 1e6)
+
+
+def files_mb(spec: TrialSpec, dataset: Dataset) -> int:
+    """A rough upper bound of what a training writes while it runs, in MB: the representations that
+    are not kept in memory."""
+    images = (_copies(spec) - 1) * dataset.training_images + dataset.test_images
+    size = _representation_bytes(spec) * images
+    return int(size / 1e6) if size > features.MEMORY_LIMIT else 0
+
+
+def _copies(spec: TrialSpec) -> int:
+    """How often the images' representations are held, the standardised ones included."""
+    return 2 + spec.probe.augmented_copies
+
+
+def _representation_bytes(spec: TrialSpec) -> float:
+    """Bytes of all read-outs of an image."""
     networks = len(spec.views) * spec.view_width if len(spec.views) > 1 else 1
     numbers = REPRESENTATION[spec.backbone] * spec.width * networks
     if spec.backbone == "alexnet" and spec.image_size > 100:
         numbers *= 4 / 3
     if spec.hyper.get("augmented_readout") == "layer":
         numbers *= 2
-    copies = 2 + spec.probe.augmented_copies
-    images = dataset.training_images + dataset.test_images
-    return BASE_MB + int(copies * 4 * numbers * images / 1e6)
+    return 4 * numbers
 
 
 def waiting_for_earlier_jobs() -> dict[str, Callable[[Any], str]]:

@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 
 import torch
 
@@ -59,3 +59,47 @@ def training_device(name: str, jobs_per_gpu: int) -> Iterator[torch.device]:
         torch.cuda.set_device(device)
         print(f"training on {device} (GPU {gpus[index]})", flush=True)
         yield device
+
+
+@contextmanager
+def training_devices(name: str, jobs_per_gpu: int, processes: int) -> Iterator[list[torch.device]]:
+    """Yield the device of each process of one training: a GPU each, or the CPU.
+
+    The GPUs are consecutive ones, and locked in one order everywhere: no two trainings can wait for
+    each other.
+
+    Args:
+        name: `auto`, `cpu` or `cuda`; for one process `cuda:N`, too.
+        jobs_per_gpu: trainings at a time on one GPU.
+        processes: of the training.
+
+    Raises:
+        UserError: there is no such device here, or there are not as many GPUs.
+    """
+    if processes == 1 or not wants_gpu(name):
+        with training_device(name, jobs_per_gpu) as device:
+            yield [device] * processes
+        return
+    gpus = visible_gpus()
+    if name.startswith("cuda:") or len(gpus) < processes:
+        raise UserError(
+            f"processes_per_job = {processes} needs as many GPUs: there are {len(gpus)}, and "
+            f"device={name}; lower it, or set device=cuda"
+        )
+    groups = [
+        sorted(range(first, first + processes), key=gpus.__getitem__)
+        for first in range(0, len(gpus) - processes + 1, processes)
+    ]
+    with ExitStack() as held:
+
+        def take(*allowed: int) -> int:
+            place = place_on_gpu(gpus, allowed, jobs_per_gpu, lock_folder())
+            return held.enter_context(place)
+
+        first = take(*(group[0] for group in groups))
+        (group,) = (group for group in groups if group[0] == first)
+        indices = [first, *(take(index) for index in group[1:])]
+        devices = [torch.device("cuda", index) for index in indices]
+        torch.cuda.set_device(devices[0])
+        print(f"training on {', '.join(map(str, devices))}", flush=True)
+        yield devices

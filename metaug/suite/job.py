@@ -114,7 +114,7 @@ def _numbers(
     method, curve = train(spec, trial, data, folder, runtime)
     trained = time.perf_counter()
     test = evaluation_split(prepared, spec, trial)
-    rows, hits = evaluate(method, spec, trial, data, test, runtime.device)
+    rows, hits = evaluate(method, spec, trial, data, test, runtime.device, folder)
     evaluated = time.perf_counter()
     seconds = {
         "train_seconds": trained - begin,

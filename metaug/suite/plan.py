@@ -29,10 +29,11 @@ from metaug.reporting.looks import LOOKS
 from metaug.reporting.results import Query, Results, readout_of
 from metaug.reporting.tables import Table
 from metaug.spec import TrialSpec
-from metaug.suite.cluster import memory_mb
+from metaug.suite.cluster import files_mb, memory_mb
 from metaug.suite.done import mark_path, refresh_mark
 from metaug.suite.record import Failure, read_failure, read_record, record_path
 from metaug.suite.schedule import read_schedule
+from metaug.training.parallel import check_processes
 
 TABLE_ENDINGS = ("csv", "md", "tex", "html")
 FIGURE_ENDINGS = ("pdf", "png", "csv")
@@ -224,6 +225,7 @@ class Plan:
         """
         with _one_line():
             self.grid.check_batch(self.specs[spec])
+            check_processes(self.specs[spec], self.config.processes_per_job)
         manifest = self.data_folder(spec) / MANIFEST
         if not manifest.exists() and {*range(self.grid.trials)} <= self.done(self.specs[spec]):
             return []
@@ -243,7 +245,12 @@ class Plan:
 
     def memory_mb(self, spec: str) -> int:
         """The main memory that the training of a spec asks a cluster for, in MB."""
-        return memory_mb(self.specs[spec], self.grid.known[self.specs[spec].dataset])
+        dataset = self.grid.known[self.specs[spec].dataset]
+        return memory_mb(self.specs[spec], dataset, self.config.processes_per_job)
+
+    def files_mb(self, spec: str) -> int:
+        """What the training of a spec writes while it runs, in MB."""
+        return files_mb(self.specs[spec], self.grid.known[self.specs[spec].dataset])
 
     def origin_of(self, spec: str) -> str:
         """The `origin` of the data set of a spec."""

@@ -3,7 +3,7 @@
 import math
 import time
 from collections import defaultdict
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -23,6 +23,7 @@ from metaug.seeds import Draws, draws_of, epoch_order, subset_generator, validat
 from metaug.spec import TrialSpec
 from metaug.training.checkpoint import DamagedCheckpoint, load_checkpoint, save_checkpoint
 from metaug.training.curve import curve_csv
+from metaug.training.parallel import agreed, check_processes, leads, processes, together
 from metaug.training.provenance import conditions
 from metaug.training.stop import postponed
 
@@ -42,6 +43,8 @@ class Runtime:
         checkpoint_seconds: least time between two checkpoints; 0: after every step.
         progress: show a progress bar where stderr is a terminal.
         tensorboard: folder for TensorBoard events, or None.
+        announce: told the trial and the folder of its checkpoint before the first step, so that
+            other processes can join (`metaug.suite.helpers`).
     """
 
     device: torch.device
@@ -49,6 +52,7 @@ class Runtime:
     checkpoint_seconds: float = 60.0
     progress: bool = True
     tensorboard: Path | None = None
+    announce: Callable[[int, Path], None] = lambda trial, folder: None
 
 
 @dataclass(frozen=True)
@@ -134,12 +138,15 @@ def train(
     line says why, and the training starts anew. A signal (`stop`) is heeded between two steps,
     after a checkpoint.
 
+    Where several processes train together (`metaug.training.parallel`), all of them call this; one
+    of them writes.
+
     Returns:
         The trained method and its learning curve: for each epoch the mean of what was logged.
 
     Raises:
         Diverged: a loss is not finite (names the step).
-        UserError: the data are fewer than a batch.
+        UserError: the data are fewer than a batch, or the processes cannot train together.
     """
     method = _untrained(spec, trial, data, runtime)
     if not method.trained or spec.epochs == 0:
@@ -149,6 +156,8 @@ def train(
             f"{spec}: {len(data)} training images are fewer than a batch of {spec.batch_size}; "
             "lower batch_size or raise train_images"
         )
+    check_processes(spec, processes())
+    runtime.announce(trial, folder)
     steps_per_pass = len(data) // spec.batch_size
     steps_per_epoch = steps_per_pass * method.passes
     total = steps_per_epoch * spec.epochs
@@ -167,18 +176,18 @@ def train(
     curve: list[dict[str, float]] = state["curve"]
     sums = defaultdict(float, state["sums"])
     counts = defaultdict(int, state["counts"])
-    writer = SummaryWriter(runtime.tensorboard) if runtime.tensorboard else None
+    writer = SummaryWriter(runtime.tensorboard) if runtime.tensorboard and leads() else None
     saved = time.monotonic()
     bar = tqdm(
         total=total,
         initial=state["step"],
         desc=f"{spec.method} {spec.dataset} trial {trial}",
         unit="step",
-        disable=None if runtime.progress else True,
+        disable=None if runtime.progress and leads() else True,
         leave=False,
     )
     order: Tensor | None = None
-    with postponed() as stop_asked:
+    with postponed() as stop_asked, together(method):
         for step in range(state["step"], total):
             epoch, within = divmod(step, steps_per_epoch)
             pass_index, position = divmod(within, steps_per_pass)
@@ -212,16 +221,18 @@ def train(
                 bar.set_postfix({key: f"{value:.4g}" for key, value in list(means.items())[:1]})
                 sums.clear()
                 counts.clear()
-                atomic_write_text(folder / CURVE, curve_csv(curve))
+                if leads():
+                    atomic_write_text(folder / CURVE, curve_csv(curve))
                 if writer:
                     for key, value in means.items():
                         writer.add_scalar(key, value, epoch)
             due = time.monotonic() - saved >= runtime.checkpoint_seconds
-            if due or stop_asked():
+            stopping = agreed(stop_asked(), runtime.device)
+            if leads() and (due or stopping):
                 so_far = {"step": step + 1, "curve": curve, "sums": sums, "counts": counts}
                 _save(checkpoint, method, spec, trial, found, so_far)
                 saved = time.monotonic()
-            if stop_asked():
+            if stopping:
                 break
     bar.close()
     if writer:
@@ -259,8 +270,9 @@ def _batch(
     step: int = 0,
     progress: float = 0.0,
 ) -> Batch:
+    part, parts = method.part
     return Batch(
-        crops=method.augment(data.batch(rows, runtime.device), draws),
+        crops=method.augment(data.batch(rows.chunk(parts)[part], runtime.device), draws),
         index=rows.to(runtime.device),
         labels=data.labels[rows].to(runtime.device),
         epoch=epoch,
@@ -320,10 +332,10 @@ def _resume(
     try:
         if (state["spec"], state["trial"]) != (spec.hash, trial):
             raise _Unusable("belongs to another training")
-        for key, value in found.items():
-            if state["conditions"].get(key) != value:
-                before = state["conditions"].get(key)
-                raise _Unusable(f"was made with {key} = {before}, not {value}")
+        for key in {**found, **state["conditions"]}:
+            before, now = state["conditions"].get(key), found.get(key)
+            if before != now:
+                raise _Unusable(f"was made with {key} = {before}, not {now}")
         if not 0 < state["step"] <= total:
             raise _Unusable(f"is at step {state['step']} of {total}")
         method.load_state_dict(state["method"])

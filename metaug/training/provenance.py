@@ -11,6 +11,8 @@ from typing import Any
 
 import torch
 
+from metaug.training.parallel import processes
+
 PACKAGES = ("torch", "torchvision", "numpy", "scikit-learn", "snakemake")
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -18,13 +20,16 @@ ROOT = Path(__file__).resolve().parents[2]
 def conditions(device: torch.device, mixed_precision: bool) -> dict[str, Any]:
     """What changes the numbers of a training besides its spec, its trial and its data.
 
-    A sum over several threads, another device or another PyTorch is rounded in another order.
+    A sum over several threads or processes, another device or another PyTorch is rounded in
+    another order.
     """
+    together = {"processes": processes()} if processes() > 1 else {}
     return {
         "threads": torch.get_num_threads(),
         "device": torch.cuda.get_device_name(device) if device.type == "cuda" else device.type,
         "mixed_precision": mixed_precision,
         "torch": version("torch"),
+        **together,
     }
 
 

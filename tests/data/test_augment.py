@@ -336,3 +336,15 @@ def test_bad_recipes_are_one_clear_line(recipe, message):
             refuse(recipe)
         assert str(error.value).startswith(message)
         assert "\n" not in str(error.value)
+
+
+def test_parts_of_a_batch_are_augmented_as_in_the_whole_batch():
+    pixels = torch.Generator().manual_seed(0)
+    images = torch.randint(0, 256, (6, 3, 32, 32), dtype=torch.uint8, generator=pixels)
+    augmentation = Augmentation("infomin", 32)
+    whole = augmentation(images, torch.Generator().manual_seed(1))
+    parts = [
+        augmentation(part, torch.Generator().manual_seed(1), (index, 3))
+        for index, part in enumerate(images.chunk(3))
+    ]
+    assert torch.equal(torch.cat(parts), whole)

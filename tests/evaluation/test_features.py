@@ -1,13 +1,16 @@
+import errno
 import math
+import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
 from metaug.data.augment import Augmentation
-from metaug.errors import Diverged
+from metaug.errors import Diverged, UserError
 from metaug.evaluation import features as module
-from metaug.evaluation.features import cache_features, require_finite, spread
+from metaug.evaluation.features import Storage, cache_features, require_finite, spread
 
 CPU = torch.device("cpu")
 
@@ -100,3 +103,28 @@ def test_features_that_no_probe_can_use_are_named(value):
     features[3, 2] = value
     with pytest.raises(Diverged, match=r"^the features fc of 1 of 40 images are not finite"):
         require_finite({"conv": gaussian(40, 8), "fc": features})
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="looks at the mappings in /proc")
+def test_what_exceeds_the_memory_limit_lies_in_files_without_a_name(
+    method, training_set, tmp_path, monkeypatch
+):
+    arguments = (method, training_set.images, CPU, Augmentation("none", 32), torch.Generator())
+    expected = cache_features(*arguments)
+    (small,) = {values.nbytes for values in expected.values()}
+    monkeypatch.setattr(module, "MEMORY_LIMIT", small)
+    cached = cache_features(*arguments, Storage(tmp_path / "work"))
+    assert all(torch.equal(cached[name], values) for name, values in expected.items())
+    maps = Path("/proc/self/maps").read_text().splitlines()
+    mapped = "\n".join(line for line in maps if str(tmp_path) in line)
+    assert mapped.count("(deleted)") == len(expected) - 1
+    assert list((tmp_path / "work").iterdir()) == []
+
+
+def test_a_disk_without_room_for_features_is_an_error_of_one_line(tmp_path, monkeypatch):
+    def full(*arguments):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(module.os, "posix_fallocate", full)
+    with pytest.raises(UserError, match=r"^no room for 5 GB of features in .*: No space left on"):
+        Storage(tmp_path).empty(1_200_000, 1024)

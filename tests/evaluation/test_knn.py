@@ -4,6 +4,7 @@ import pytest
 import torch
 from sklearn.neighbors import KNeighborsClassifier
 
+from metaug.evaluation import knn
 from metaug.evaluation.knn import knn_accuracy
 
 
@@ -74,3 +75,10 @@ def test_large_test_sets_are_counted_in_pieces_without_loss():
         for rows in torch.arange(2500).split(900)
     ]
     assert knn_accuracy(train, test, 4, 5) == pytest.approx(sum(parts) / 2500)
+
+
+def test_keys_may_be_compared_part_by_part(monkeypatch):
+    train, test = clusters(80), clusters(50, seed=1)
+    whole = [knn_accuracy(train, test, 4, k) for k in (1, 5, 200)]
+    monkeypatch.setattr(knn, "KEYS", 9)
+    assert [knn_accuracy(train, test, 4, k) for k in (1, 5, 200)] == whole

@@ -3,7 +3,7 @@ import torch
 
 from metaug.data.arrays import Split
 from metaug.data.augment import Augmentation
-from metaug.evaluation import protocol
+from metaug.evaluation import features, protocol
 from metaug.evaluation.features import cache_features, spread
 from metaug.evaluation.knn import knn_accuracy
 from metaug.evaluation.protocol import evaluate
@@ -145,3 +145,11 @@ def test_the_method_is_left_in_eval_mode_with_its_state(make_spec, ready, traini
     evaluate(method, spec, 0, training_set, test_split, CPU)
     assert not any(module.training for module in method.modules())
     assert all(torch.equal(value, before[name]) for name, value in method.state_dict().items())
+
+
+@pytest.mark.parametrize("copies", [0, 2])
+def test_the_numbers_do_not_depend_on_what_fits_into_memory(run, monkeypatch, copies):
+    probe = {"augmented_copies": copies, "neighbours": 3, "epochs": 2, "averaged_epochs": 1}
+    expected = run("metaug", probe=probe)[1]
+    monkeypatch.setattr(features, "MEMORY_LIMIT", 0)
+    assert run("metaug", probe=probe)[1] == expected

@@ -8,7 +8,7 @@ import torch
 
 from metaug.errors import UserError
 from metaug.suite import gpus
-from metaug.suite.gpus import training_device, visible_gpus, wants_gpu
+from metaug.suite.gpus import training_device, training_devices, visible_gpus, wants_gpu
 
 
 @pytest.fixture
@@ -59,3 +59,36 @@ def test_a_gpu_is_asked_for_where_the_device_is_one(monkeypatch: pytest.MonkeyPa
     assert wanted == {"auto": True, "cuda": True, "cuda:1": True, "cpu": False}
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     assert not wants_gpu("auto")
+
+
+def test_the_processes_of_a_training_get_a_gpu_each(two_gpus: list[torch.device]) -> None:
+    with training_devices("auto", 1, 2) as both:
+        assert both == [torch.device("cuda:0"), torch.device("cuda:1")]
+        with training_devices("cpu", 1, 2) as cpu:
+            assert cpu == [torch.device("cpu")] * 2
+    with training_devices("cuda:1", 1, 1) as one:  # they are free again
+        assert one == [torch.device("cuda:1")]
+    assert two_gpus[0] == torch.device("cuda:0")
+
+
+@pytest.mark.usefixtures("two_gpus")
+def test_trainings_of_several_processes_do_not_wait_for_each_other(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Four GPUs, two trainings: the second gets the other half."""
+    properties = [SimpleNamespace(uuid=name) for name in "dcba"]
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 4)
+    monkeypatch.setattr(torch.cuda, "get_device_properties", lambda index: properties[index])
+    with training_devices("cuda", 1, 2) as first, training_devices("cuda", 1, 2) as second:
+        # locked in the order of their UUIDs
+        assert [device.index for device in first + second] == [1, 0, 3, 2]
+
+
+@pytest.mark.usefixtures("two_gpus")
+@pytest.mark.parametrize(("name", "processes"), [("cuda", 3), ("cuda:0", 2)])
+def test_fewer_gpus_than_processes_are_refused(name: str, processes: int) -> None:
+    with (
+        pytest.raises(UserError, match=f"processes_per_job = {processes} needs as many GPUs"),
+        training_devices(name, 1, processes),
+    ):
+        pass

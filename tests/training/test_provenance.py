@@ -49,7 +49,7 @@ def test_a_checkout_names_its_commit_and_whether_it_was_changed(copy, monkeypatc
     git(copy, "add", "-A")
     git(copy, "commit", "-qm", "the code")
     assert commit_of(copy, monkeypatch) == [git(copy, "rev-parse", "HEAD"), "False"]
-    (copy / "metaug/spec.py").write_text("")
+    (copy / "metaug/suite/show.py").write_text("")
     assert commit_of(copy, monkeypatch)[1] == "True"
 
 

@@ -16,10 +16,10 @@ for part, trials in enumerate(PLAN.parts):
             f"logs/{SCALE}/train/{{spec}}_{part}.tsv"
         conda:
             "../../environment.yml"
-        threads: PLAN.config.threads_per_job
+        threads: PLAN.config.threads_per_job * PLAN.config.processes_per_job
         resources:
             **EARLIER_JOBS,
-            gpu=GPU,
+            gpu=GPU * PLAN.config.processes_per_job,
             mem_mb=lambda wildcards: PLAN.memory_mb(wildcards.spec),
         params:
             trials=list(trials),

@@ -13,7 +13,8 @@ with script(snakemake.log[0]):
     from metaug.config import Config
     from metaug.data.arrays import require_origin
     from metaug.spec import TrialSpec
-    from metaug.suite.gpus import training_device
+    from metaug.suite.gpus import training_devices
+    from metaug.suite.helpers import helpers
     from metaug.suite.job import run_trials
     from metaug.suite.progress import progress
     from metaug.suite.slurm import requeued_at_time_limit
@@ -29,20 +30,21 @@ with script(snakemake.log[0]):
     torch.set_num_threads(config.threads_per_job)
     with (
         requeued_at_time_limit(lambda: progress(trials, output, work)),
-        training_device(config.device, config.jobs_per_gpu) as device,
+        training_devices(config.device, config.jobs_per_gpu, config.processes_per_job) as devices,
     ):
-        runtime = Runtime(
-            device=device,
+        alone = Runtime(
+            device=devices[0],
             mixed_precision=config.mixed_precision,
             checkpoint_seconds=config.checkpoint_seconds,
             tensorboard=Path("logs/tensorboard") / spec.hash if config.tensorboard else None,
         )
-        run_trials(
-            spec,
-            trials,
-            data=data,
-            output=output,
-            work=work,
-            runtime=runtime,
-            keep_encoders=config.keep_encoders,
-        )
+        with helpers(devices, spec, data, alone) as runtime:
+            run_trials(
+                spec,
+                trials,
+                data=data,
+                output=output,
+                work=work,
+                runtime=runtime,
+                keep_encoders=config.keep_encoders,
+            )
