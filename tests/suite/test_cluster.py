@@ -27,9 +27,7 @@ def test_memory_is_bounded_and_the_rest_lies_in_files() -> None:
     imagenet = grid.spec("simclr", "imagenet")
     whole = DATASETS["imagenet"]
     assert memory_mb(imagenet, whole) < 25_000
-    assert files_mb(imagenet, whole) == pytest.approx(
-        4 * 16_384 * 1.331e6 / 1e6, rel=0.001
-    )
+    assert files_mb(imagenet, whole) == pytest.approx(4 * 16_384 * 1.331e6 / 1e6, rel=0.001)
     assert files_mb(grid.spec("simclr", "cifar10"), DATASETS["cifar10"]) == 0
 
 
