@@ -7,10 +7,11 @@ snakemake --cores all table1 --config scale=lite data_root=DIR
 
 from metaug.config import config_file
 from metaug.suite.budget import open_schedule
-from metaug.suite.cluster import memory_mb, waiting_for_earlier_jobs
+from metaug.suite.cluster import waiting_for_earlier_jobs
 from metaug.suite.gpus import wants_gpu
 from metaug.suite.locale import use_utf8
 from metaug.suite.plan import load_plan
+from metaug.suite.screen import tell
 
 use_utf8()
 
@@ -53,11 +54,12 @@ localrules:
 if workflow.is_main_process:
     PLAN.refresh_marks()
     open_schedule(PLAN)
+    tell(plan=PLAN, targets=lambda: workflow.dag_settings.targets)
 
 
 wildcard_constraints:
     spec="[0-9a-f]{12}",
-    dataset="[a-z0-9_]+",
+    dataset="[A-Za-z0-9_-]+",
     size="[0-9]+",
     artefact="[a-z]+[0-9]*",
 
@@ -106,10 +108,18 @@ for artefact in PLAN.rendered:
 
 onstart:
     PLAN.start()
+    tell(
+        trainings=[
+            (job.rule.name, job.wildcards_dict["spec"])
+            for job in workflow.dag.needrun_jobs()
+            if job.rule.name.startswith("train_")
+        ]
+    )
 
 
 onsuccess:
     PLAN.finish(job.wildcards_dict for job in workflow.dag.jobs)
+    tell(finished=True)
 
 
 onerror:

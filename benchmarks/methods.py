@@ -7,6 +7,22 @@ of SimCLR. The last column is time over SimCLR's divided by arithmetic over SimC
 the passes explain the time. It is above 1 where work is not arithmetic of that kind (narrow
 encoders, whose batch norm and pooling cost as much for less arithmetic; images drawn and blended),
 and below 1 where layers are wider than SimCLR's encoder.
+
+MetAug takes 4.6 to 4.7 times as long as only-OUCL, and its arithmetic is 4.4 to 4.8 times as much,
+so the arithmetic explains it. Shares of the CPU time of a MetAug epoch, one thread:
+
+    AlexNet, negatives                            x 0.125, 1,024    x 0.25, 4,096
+    forward passes of the encoders (three)              24 %             22 %
+    backward passes of the encoders (three)             26 %             33 %
+    forward-mode product through the encoders           20 %             21 %
+    losses and MAGs, forward and backward               18 %             13 %
+    double backward of losses and MAGs                   6 %              5 %
+    crops, views, memory bank, optimisers                7 %              5 %
+
+Only-OUCL has one forward and one backward pass and half as many pairs in its loss. The one thing
+that MetAug computes twice with the same weights is the forward pass inside the forward-mode
+product, some 7 % of the whole. To reuse the first one, its activations would have to be kept while
+those of the look-ahead are in memory.
 """
 
 from collections.abc import Callable

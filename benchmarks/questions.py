@@ -40,32 +40,14 @@ SELF_SUPERVISED = (
 )
 """The self-supervised rows of Table 1."""
 
-SMOKE = {
-    "crop + flip, width .125, 4 epochs": {"augmentation": "cmc", "width": 0.125, "epochs": 4},
-    "jitter + grey, width .125, 4 epochs": {
-        "augmentation": "jitter+grey",
-        "width": 0.125,
-        "epochs": 4,
-    },
-    "jitter + grey, width .0625, 8 epochs": {
-        "augmentation": "jitter+grey",
-        "width": 0.0625,
-        "epochs": 8,
-    },
-    "jitter + grey, width .0625, 12 epochs": {
-        "augmentation": "jitter+grey",
-        "width": 0.0625,
-        "epochs": 12,
-    },
-    "jitter + grey, width .0625, 12 epochs, rate .003": {
-        "augmentation": "jitter+grey",
-        "width": 0.0625,
-        "epochs": 12,
-        "learning_rate": 0.003,
-    },
+NARROW: dict[str, Any] = {
+    "image_size": 32,
+    "width": 0.0625,
+    "epochs": 12,
+    "augmentation": "jitter+grey",
+    "learning_rate": 0.001,
 }
-
-NARROW = SMOKE["jitter + grey, width .0625, 12 epochs"]
+"""What `smoke` was meant to be when optimisers and remedies were asked for."""
 
 SHORT = LITE["width .125, 12 epochs"]
 """What `lite` has become: the choices below are made under it."""
@@ -113,11 +95,36 @@ def optimizers(scale: str, dataset: str, regime: Mapping[str, Any]) -> Question:
     return Question(scale, dataset, tuple(methods), 1, candidates)
 
 
+SMALL: dict[str, Any] = {"image_size": 16, "width": 0.125, "epochs": 10}
+SLOW = {"*": SMALL | {"learning_rate": 0.0003}, "bigan": SMALL}
+"""What `smoke` has become; BiGAN has a rate of its own."""
+
 QUESTIONS = {
     "optimizer": optimizers("lite", "cifar10", SHORT),
     "optimizer-smoke": optimizers("smoke", "digits_m", NARROW),
     "handicaps": handicaps("lite", "cifar10", SHORT),
     "handicaps-smoke": handicaps("smoke", "digits_m", NARROW),
+    "smoke": Question("smoke", "digits_m", SELF_SUPERVISED, 3, {"as it is": SLOW}),
+    "smoke-screening": Question(
+        "smoke",
+        "digits_m",
+        ("bigan", "dim", "splitbrain", "byol", "metaug_oucl", "cmc", "looc"),
+        1,
+        {
+            "32 px, width .0625, 8 epochs": {
+                "*": NARROW | {"epochs": 8},
+                "bigan": {"image_size": 32, "width": 0.0625, "epochs": 8},
+            },
+            "16 px, width .125, 10 epochs": {
+                "*": SMALL | {"learning_rate": 0.001},
+                "bigan": SMALL,
+            },
+            "the same, rate .0003": SLOW,
+            "the same, momentum .5": {
+                "byol": SMALL | {"learning_rate": 0.001, "momentum_start": 0.5}
+            },
+        },
+    ),
     "smoke-remedies": Question(
         "smoke",
         "digits_m",

@@ -1,12 +1,16 @@
-"""Ask for what is behind a number, what a plan costs, whether prepared data are whole, and for the
-repository's generated files.
+"""Ask what there is to work with, what is behind a number, what a plan costs, whether prepared data
+are whole, and for the repository's generated files.
 
-python -m metaug show table1:metaug:cifar10_conv --scale lite
-python -m metaug plan --scale full
-python -m metaug verify
-python -m metaug bundle --scale lite
-python -m metaug bundle import FILE
-python -m metaug config > config/config.yaml
+metaug doctor
+metaug show table1:metaug:cifar10_conv --scale lite
+metaug plan --scale full
+metaug verify
+metaug bundle --scale lite
+metaug bundle import FILE
+metaug config > config/config.yaml
+
+`python -m metaug` is the same. The exit status is 0 if all is well, 1 if `doctor` finds that the
+scale cannot be run, and 2 if a command was not understood or failed, which is one line on stderr.
 """
 
 import argparse
@@ -14,23 +18,43 @@ import json
 import signal
 import sys
 from pathlib import Path
+from typing import NoReturn
 
-try:
-    import yaml  # noqa: F401 (the suite needs it, the library does not)
-except ModuleNotFoundError:
-    print("error: the suite is missing: pip install 'metaug-reproduction[suite]'", file=sys.stderr)
+
+def _suite_is_missing(error: ModuleNotFoundError) -> NoReturn:
+    """The library is installed without the extra that all commands need."""
+    package = str(error.name).partition(".")[0]
+    if package in ("metaug", "baselines"):
+        raise error
+    print(
+        f"error: the suite is missing ({package} is not installed): "
+        "pip install 'metaug-reproduction[suite]'",
+        file=sys.stderr,
+    )
     sys.exit(2)
 
-from metaug.config import CONFIG, Config, default_config, read_config, read_yaml
-from metaug.data.arrays import MANIFEST, verify
-from metaug.errors import UserError
-from metaug.reporting.methods import methods_markdown
-from metaug.suite.budget import print_schedule
-from metaug.suite.bundle import import_bundle, write_bundle
-from metaug.suite.cost import print_plan
-from metaug.suite.locale import use_utf8
-from metaug.suite.plan import Plan, load_plan
-from metaug.suite.show import show
+
+try:
+    from rich.console import Console
+
+    from metaug.config import CONFIG, Config, default_config, load_config, read_config, read_yaml
+    from metaug.data.arrays import MANIFEST, verify
+    from metaug.errors import UserError
+    from metaug.paper.claims_page import claims_markdown
+    from metaug.reporting.methods import methods_markdown
+    from metaug.suite.budget import print_schedule
+    from metaug.suite.bundle import import_bundle, write_bundle
+    from metaug.suite.cost import plan_as_json, print_plan
+    from metaug.suite.doctor import command, diagnosis_as_json, examine, print_diagnosis, problems
+    from metaug.suite.locale import use_utf8
+    from metaug.suite.plan import Plan, load_plan
+    from metaug.suite.show import show, show_as_json
+    from metaug.suite.summary import print_table
+except ModuleNotFoundError as error:
+    _suite_is_missing(error)
+
+
+OWN_SCALES = ("smoke", "lite", "full")
 
 
 def main() -> None:
@@ -39,8 +63,16 @@ def main() -> None:
     use_utf8()
     try:
         match arguments.command:
+            case "doctor":
+                sys.exit(_doctor(arguments))
+            case "show" if arguments.json:
+                _print_json(show_as_json(_plan(arguments), arguments.cell))
             case "show":
-                print(show(_plan(arguments), arguments.cell))
+                _show(_plan(arguments), arguments.cell)
+            case "plan" if arguments.json:
+                if arguments.hours is not None:
+                    raise UserError("plan --hours prints no JSON: leave out --json or --hours")
+                _print_json(plan_as_json(_plan(arguments)))
             case "plan":
                 plan = _plan(arguments)
                 if arguments.hours is None:
@@ -57,16 +89,20 @@ def main() -> None:
                 print(json.dumps(Config.model_json_schema(), indent=2))
             case "methods":
                 print(methods_markdown(), end="")
+            case "claims":
+                print(claims_markdown(), end="")
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(2)
+    except ModuleNotFoundError as error:
+        _suite_is_missing(error)
     except KeyboardInterrupt:
         sys.exit(128 + signal.SIGINT)
 
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        prog="python -m metaug",
+        prog="metaug",
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
@@ -83,11 +119,21 @@ def _parser() -> argparse.ArgumentParser:
         type=float,
         help="instead: what a run with this budget of core-hours would train, and what for",
     )
-    for command in (shown, planned):
-        command.add_argument("--scale", help="default: that of config/config.yaml")
-        command.add_argument(
+    examined = commands.add_parser(
+        "doctor", help="what there is: software, devices, disk, data sets; and what can be run"
+    )
+    for each in (shown, planned, examined):
+        each.add_argument("--scale", help="default: that of config/config.yaml")
+        each.add_argument(
             "--config", nargs="+", default=[], metavar="KEY=VALUE", help="as for Snakemake"
         )
+        each.add_argument("--json", action="store_true", help="print JSON, for scripts")
+    examined.add_argument(
+        "--command",
+        dest="command_only",
+        action="store_true",
+        help="print only the command that runs what is there",
+    )
     bundled = commands.add_parser("bundle", help="all records of a scale in one file, or from one")
     bundled.add_argument("action", nargs="?", choices=("export", "import"), default="export")
     bundled.add_argument(
@@ -99,14 +145,47 @@ def _parser() -> argparse.ArgumentParser:
     commands.add_parser("config", help="print the default config/config.yaml")
     commands.add_parser("schema", help="print the JSON schema of the config")
     commands.add_parser("methods", help="print docs/methods.md")
+    commands.add_parser("claims", help="print docs/claims.md")
     return parser
+
+
+def _show(plan: Plan, address: str) -> None:
+    """Print what is behind an address; of a table that was rendered, the table before that."""
+    text = show(plan, address)
+    print_table(plan, address, Console(highlight=False))
+    print(text)
+
+
+def _doctor(arguments: argparse.Namespace) -> int:
+    """Say what there is; 1 if the scale cannot be run."""
+    plan = _plan(arguments)
+    if arguments.json or arguments.command_only:
+        findings = list(examine(plan.config))
+        wrong = problems(plan.config, plan.scale, findings)
+        if arguments.json:
+            _print_json(diagnosis_as_json(plan.config, plan.scale, findings))
+        elif wrong:
+            print(*(f"error: {line}" for line in wrong), sep="\n", file=sys.stderr)
+        else:
+            print(command(plan.config, plan.scale, findings))
+        return int(bool(wrong))
+    scales = [plan.scale]
+    if arguments.scale is None and plan.config.datasets is None:
+        scales += [
+            load_config({"scale": name})[1] for name in OWN_SCALES if name != plan.scale.name
+        ]
+    return int(not print_diagnosis(plan.config, scales, Console()))
+
+
+def _print_json(content: object) -> None:
+    print(json.dumps(content, indent=1, ensure_ascii=False))
 
 
 def _bundle(arguments: argparse.Namespace) -> None:
     """Write the records of a scale into a file, or bring those of a file in."""
     if arguments.action == "import":
         if arguments.file is None:
-            raise UserError("name the file: python -m metaug bundle import FILE")
+            raise UserError("name the file: metaug bundle import FILE")
         new, known, superseded = import_bundle(arguments.file)
         print(f"{new} records are new, {known} were there, {superseded} are of superseded versions")
         return

@@ -6,13 +6,15 @@ import sys
 import textwrap
 from collections.abc import Iterable, Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Literal, TypeVar, get_args
 
 import yaml
 from pydantic import Field, field_validator, model_validator
 
 from metaug.data.augment import canonical
-from metaug.data.datasets import DATASETS
+from metaug.data.datasets import DATASETS, Dataset
+from metaug.data.user import check_names, user_dataset
 from metaug.data.views import VIEWS
 from metaug.errors import UserError
 from metaug.method import check_size, find_method, registered_methods
@@ -40,6 +42,7 @@ _NOT_A_SETTING = {
 """Fields of a spec that nobody sets, and why."""
 
 Value = TypeVar("Value", bound=Scalar)
+NO_USER_DATASETS: Mapping[str, Dataset] = MappingProxyType({})
 
 
 class Config(Frozen):
@@ -71,7 +74,10 @@ class Config(Frozen):
         "number of trials; the same command again spends as much again; 0 renders what there is",
     )
     datasets: tuple[str, ...] | None = Field(
-        None, min_length=1, description="only these data sets; default: all of the scale"
+        None,
+        min_length=1,
+        description="only these data sets; default: all of the scale; also one of your own, by the "
+        "name of its folder in data_root (docs/your-data.md)",
     )
     methods: tuple[str, ...] | None = Field(
         None,
@@ -157,6 +163,15 @@ class BackboneScale(Frozen):
     """Epochs of training; None: the data set's, or the scale's."""
 
 
+class UserData(Frozen):
+    """What a scale takes of a data set that it does not list: a user's own."""
+
+    largest_side: int = Field(224, ge=8, le=1024)
+    """Images are resized to the side nearest to their own (`metaug.data.user`), but to no more."""
+    train_images: int | None = Field(None, ge=2)
+    """The most training images; None: all."""
+
+
 class Scale(Frozen):
     """A size of the whole suite, `config/scales/<name>.yaml`.
 
@@ -164,6 +179,7 @@ class Scale(Frozen):
         name: smoke, lite or full, or that of a file of your own; in every output path.
         trials: trials of every training.
         datasets: the data sets and their sizes; a table's columns are those of them it names.
+        user_data: how much is taken of a user's own data set.
         backbones: the backbones and their widths.
         spec: fields of every `TrialSpec`.
         hyper: hyper-parameters of every method that has them (a smaller memory bank draw, ...).
@@ -175,6 +191,7 @@ class Scale(Frozen):
     name: str
     trials: int = Field(ge=1, le=1000)
     datasets: dict[str, DatasetScale] = Field(min_length=1)
+    user_data: UserData = UserData()
     backbones: dict[str, BackboneScale]
     spec: dict[str, Any]
     hyper: dict[str, Scalar] = Field({})
@@ -184,11 +201,29 @@ class Scale(Frozen):
 
 
 class Grid:
-    """Makes the `TrialSpec`s of a scale; what artefacts ask for the trials they need."""
+    """Makes the `TrialSpec`s of a scale; what artefacts ask for the trials they need.
 
-    def __init__(self, scale: Scale, config: Config) -> None:
+    Args:
+        scale: of the suite.
+        config: what the user has set.
+        user_datasets: descriptions of the data sets in `config.datasets` that are the user's own.
+
+    Raises:
+        UserError: the config names a method or data set that there is not, or its overrides make a
+            spec that cannot be trained.
+    """
+
+    def __init__(
+        self, scale: Scale, config: Config, user_datasets: Mapping[str, Dataset] = NO_USER_DATASETS
+    ) -> None:
         self.scale = scale
         self.config = config
+        self.user_datasets = user_datasets
+        self.known = {**DATASETS, **user_datasets}
+        self.sizes = {
+            **scale.datasets,
+            **{name: _size(dataset, scale) for name, dataset in user_datasets.items()},
+        }
         self.trials = config.trials or scale.trials
         for name in (*(config.methods or ()), *config.overrides, *scale.methods):
             find_method(name)
@@ -198,22 +233,43 @@ class Grid:
                     f"data set {name!r} is not part of scale {scale.name!r}; "
                     f"it has {', '.join(scale.datasets)}"
                 )
-            if name not in scale.datasets:
+            if name not in self.sizes:
                 raise UserError(f"unknown data set {name!r}; {suggestion(name, scale.datasets)}")
         dataset = next(iter(config.datasets or scale.datasets))
         for name in config.overrides:
             spec = self.spec(name, dataset)
-            check_batch(spec)
-            check_size(spec, DATASETS[dataset].classes)
+            self.check_batch(spec)
+            check_size(spec, self.known[dataset].classes)
 
     def datasets(self, *names: str) -> tuple[str, ...]:
-        """Those of `names` that the scale has and the user wants; the stand-in `digits_m` joins
-        where the scale has nothing else."""
+        """Those of `names` that the scale has and the user wants, else what stands in for them."""
+        chosen = tuple(name for name in names if name in self._wanted)
+        return chosen or self._stand_ins[:1]
+
+    def all_datasets(self, *names: str) -> tuple[str, ...]:
+        """As `datasets`, for an artefact with a column for each data set: those of the user's own
+        stand beside the paper's."""
+        chosen = tuple(name for name in names if name in self._wanted)
+        return tuple(dict.fromkeys((*(chosen or self._stand_ins), *self.user_datasets)))
+
+    @property
+    def on_user_data_alone(self) -> bool:
+        """Whether the user wants no other data sets than their own."""
+        return not self._wanted
+
+    @property
+    def _wanted(self) -> tuple[str, ...]:
+        """The data sets of the scale that the user wants."""
         wanted = self.config.datasets or tuple(self.scale.datasets)
-        chosen = tuple(name for name in names if name in wanted and name in self.scale.datasets)
-        if not chosen and set(self.scale.datasets) == {"digits_m"}:
-            return ("digits_m",)
-        return chosen
+        return tuple(name for name in wanted if name in self.scale.datasets)
+
+    @property
+    def _stand_ins(self) -> tuple[str, ...]:
+        """What is shown in place of a data set of the paper: `digits_m` where the scale has nothing
+        else, or the user's own where the user wants nothing else."""
+        if self.on_user_data_alone:
+            return tuple(self.user_datasets)
+        return ("digits_m",) if set(self.scale.datasets) == {"digits_m"} else ()
 
     def wanted(self, methods: Iterable[str]) -> tuple[str, ...]:
         """Those of `methods` that exist and that the user wants, in the order given."""
@@ -246,7 +302,7 @@ class Grid:
             UserError: an unknown key, an impossible value or a contradiction; names the method.
         """
         kind = find_method(method)
-        size = self.scale.datasets[dataset]
+        size = self.sizes[dataset]
         net = self.scale.backbones.get(backbone, BackboneScale())
         overrides = dict(self.config.overrides.get(method, {}))
         preset = overrides.pop("preset", preset)
@@ -303,19 +359,41 @@ class Grid:
         kind.check(spec)
         return spec
 
+    def check_batch(self, spec: TrialSpec) -> None:
+        """Refuse a spec whose batch has more images than there are. Not part of `spec`: the batch
+        sizes of an artefact that nobody asked for are nobody's mistake.
 
-def check_batch(spec: TrialSpec) -> None:
-    """Refuse a spec whose batch has more images than there are. Not part of `Grid.spec`: the batch
-    sizes of an artefact that nobody asked for are nobody's mistake.
+        Raises:
+            UserError: names the method and both numbers.
+        """
+        images = spec.train_images or self.known[spec.dataset].training_images
+        if spec.batch_size > images:
+            raise UserError(
+                f"{spec.method}: a batch of {spec.batch_size} is more than the "
+                f"{images} training images; lower batch_size"
+            )
+
+
+def _size(dataset: Dataset, scale: Scale) -> DatasetScale:
+    """How a scale takes a user's data set."""
+    limits = scale.user_data
+    cut = limits.train_images is not None and dataset.training_images > limits.train_images
+    return DatasetScale(
+        image_size=min(dataset.image_size, limits.largest_side),
+        train_images=limits.train_images if cut else None,
+    )
+
+
+def user_datasets(config: Config) -> dict[str, Dataset]:
+    """The data sets that a config asks for and nobody but the user knows, described by their files.
 
     Raises:
-        UserError: names the method and both numbers.
+        UserError: there is no such folder, it cannot be read, or its name cannot be used.
     """
-    if spec.train_images is not None and spec.batch_size > spec.train_images:
-        raise UserError(
-            f"{spec.method}: a batch of {spec.batch_size} is more than the "
-            f"{spec.train_images} training images; lower batch_size"
-        )
+    names = [name for name in config.datasets or () if name not in DATASETS]
+    check_names(names)
+    root = config.resolved_data_root()
+    return {name: user_dataset(name, root, config.sources) for name in names}
 
 
 def _check_common(spec: TrialSpec, crops: int) -> None:

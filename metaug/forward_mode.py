@@ -1,4 +1,4 @@
-"""Forward-mode products through networks, with a fast rule for batch normalisation."""
+"""Forward-mode products through networks, with fast rules for convolution and batch norm."""
 
 import warnings
 from collections.abc import Callable, Mapping, Sequence
@@ -13,6 +13,8 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.overrides import TorchFunctionMode
 
 Function = Callable[[Mapping[str, Tensor]], tuple[Tensor, ...]]
+
+CONVOLUTIONS = (F.conv1d, F.conv2d, F.conv3d)
 
 
 def jvp(
@@ -45,7 +47,7 @@ def _forward(
     _load_forward_mode()
     # attention's fused kernels have no forward mode
     plain_attention = sdpa_kernel(SDPBackend.MATH)
-    with torch.no_grad(), forward_ad.dual_level(), _FastBatchNorm(), plain_attention:
+    with torch.no_grad(), forward_ad.dual_level(), _FastRules(), plain_attention:
         duals = {
             name: forward_ad.make_dual(p.detach(), v)
             for (name, p), v in zip(parameters.items(), direction, strict=True)
@@ -66,8 +68,9 @@ def _backward_twice(
         return torch.autograd.grad(product.sum(), weights)
 
 
-class _FastBatchNorm(TorchFunctionMode):
-    """Replaces batch norm over the statistics of the batch by `dual_batch_norm`."""
+class _FastRules(TorchFunctionMode):
+    """Replaces batch norm over the statistics of the batch by `dual_batch_norm`, and a convolution
+    of constants, such as an encoder's first one, by `dual_convolution`."""
 
     def __torch_function__(
         self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None
@@ -75,7 +78,34 @@ class _FastBatchNorm(TorchFunctionMode):
         kwargs = kwargs or {}
         if func is F.batch_norm and kwargs["training"] and args[1] is None:
             return dual_batch_norm(args[0], kwargs["weight"], kwargs["bias"], kwargs["eps"])
+        if func in CONVOLUTIONS and [_has_tangent(value) for value in args[:2]] == [False, True]:
+            return dual_convolution(func, *args, **kwargs)
         return func(*args, **kwargs)
+
+
+def dual_convolution(
+    convolution: Callable[..., Tensor],
+    x: Tensor,
+    weight: Tensor,
+    bias: Tensor | None = None,
+    *settings: Any,
+    **named_settings: Any,
+) -> Tensor:
+    """Convolution of an input without tangent; torch's own rule convolves a tangent of zeros.
+
+    Args:
+        convolution: one of `CONVOLUTIONS`.
+        x: the input, without tangent.
+        weight: with a tangent.
+        bias: (C,), with a tangent or without; or None.
+        settings, named_settings: stride, padding, dilation and groups.
+
+    Returns:
+        A dual tensor.
+    """
+    (weight, dweight), (bias, dbias) = map(_unpacked, (weight, bias))
+    out = convolution(x, weight, bias, *settings, **named_settings)
+    return forward_ad.make_dual(out, convolution(x, dweight, dbias, *settings, **named_settings))
 
 
 def dual_batch_norm(x: Tensor, weight: Tensor | None, bias: Tensor | None, eps: float) -> Tensor:
@@ -111,6 +141,10 @@ def dual_batch_norm(x: Tensor, weight: Tensor | None, bias: Tensor | None, eps: 
 def _unpacked(value: Tensor | None) -> tuple[Any, Any]:
     """Primal and tangent, each of which may be missing."""
     return (None, None) if value is None else tuple(forward_ad.unpack_dual(value))
+
+
+def _has_tangent(value: Tensor) -> bool:
+    return forward_ad.unpack_dual(value).tangent is not None
 
 
 @cache

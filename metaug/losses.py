@@ -21,7 +21,7 @@ MarginSize = Literal["large", "medium", "small"]
 def similarity(cosine: Tensor) -> Tensor:
     """Map cosines in [-1, 1] to similarities (1 + cos) / 2 in [0, 1], elementwise.
 
-    Example:
+    Examples:
         >>> import torch, metaug
         >>> metaug.similarity(torch.tensor([-1.0, 0.0, 1.0]))
         tensor([0.0000, 0.5000, 1.0000])
@@ -138,7 +138,7 @@ def oucl_loss(positives: Tensor, negatives: Tensor, *, beta: float, gamma: float
 
     On similarities; `metaug.oucl` takes embeddings.
 
-    Example:
+    Examples:
         >>> import torch, metaug
         >>> positives, negatives = torch.full((8, 2), 0.9), torch.full((8, 100), 0.4)
         >>> loss = metaug.oucl_loss(positives, negatives, beta=16.0, gamma=0.4)
@@ -197,7 +197,7 @@ def margins(positives: Tensor, negatives: Tensor, size: MarginSize) -> tuple[Ten
 
     Reduces over the last axis; flatten first for margins of the whole mini-batch.
 
-    Example:
+    Examples:
         >>> import torch, metaug
         >>> positives, negatives = torch.tensor([0.9, 0.6]), torch.tensor([0.1, 0.4])
         >>> metaug.margins(positives, negatives, "large")
@@ -238,7 +238,7 @@ def margin_regularization(
     paper's normalisation is not legible in our copy), which
     multiplies the first by `positive_weight` = 1e-4.
 
-    Example:
+    Examples:
         >>> import torch, metaug
         >>> positives, negatives = torch.tensor([0.9, 0.3]), torch.tensor([0.1, 0.8])
         >>> metaug.margin_regularization(positives, negatives, 0.4, 0.6)
@@ -247,7 +247,8 @@ def margin_regularization(
     Args:
         augmented_positives: similarities of positive pairs with an augmented feature, any shape.
         augmented_negatives: similarities of negative pairs with an augmented feature, any shape.
-        sigma_pos, sigma_neg: margins, broadcast against the similarities.
+        sigma_pos: margin of the positives, broadcast against them.
+        sigma_neg: margin of the negatives, broadcast against them.
 
     Returns:
         A scalar >= 0.

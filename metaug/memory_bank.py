@@ -30,7 +30,7 @@ class MemoryBank(nn.Module):
     product for each pair of views (choice: the release draws anew for each image, at the cost of
     gathering N K rows; every image sees the same distribution either way).
 
-    Example:
+    Examples:
         >>> import torch, metaug
         >>> bank = metaug.MemoryBank(("left", "right"), rows=1000, dim=16, momentum=0.5)
         >>> index = torch.tensor([3, 141, 592])  # which images these are

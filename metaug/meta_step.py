@@ -67,7 +67,7 @@ class MetaStep:
     `alpha` R_sigma (Eq. 5), at the weights that the encoder would have after its next step (Eq. 6).
     Their gradient is exact, of second order, and needs no graph of gradients through the encoder.
 
-    Example:
+    Examples:
         >>> import metaug, torch
         >>> from torch import nn
         >>> _ = torch.manual_seed(0)

@@ -23,7 +23,7 @@ def oucl(
     targets are those of the same image, the negative ones those of other images: of the batch, or
     rows of a memory bank.
 
-    Example:
+    Examples:
         >>> import torch, metaug
         >>> first, second, third = torch.randn(3, 8, 16).unbind()  # three views of eight images
         >>> apart = metaug.oucl([first, second, third])
@@ -87,7 +87,7 @@ def named(tensors: Sequence[Tensor], rows: Rows | None) -> Mapping[str, Tensor]:
 class OUCL(nn.Module):
     """`oucl` as a module without parameters: takes embeddings (N, D) of two or more views.
 
-    Example:
+    Examples:
         >>> import torch, metaug
         >>> criterion = metaug.OUCL(beta=16, gamma=0.4)
         >>> z1, z2 = torch.randn(2, 8, 16, requires_grad=True).unbind()

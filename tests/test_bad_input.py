@@ -69,14 +69,25 @@ CONFIGS = {
     "trials 2.5": ({"trials": 2.5}, r"config: trials = 2\.5: it must be a whole number"),
     "trials yes": ({"trials": True}, "config: trials = True: it must be a number"),
     "no data sets": ({"datasets": []}, r"config: datasets = \[\]: it is empty: .*"),
-    "unknown data set": ({"datasets": ["digits"]}, "unknown data set 'digits'; .* 'digits_m'?"),
+    "unknown data set": (
+        {"datasets": ["digits"]},
+        r"data set digits not found; did you mean 'digits_m'\? .*",
+    ),
+    "data set with a name for no folder": (
+        {"datasets": ["../x"]},
+        r"data set name '\.\./x': it goes into paths and tables, so it must be .*",
+    ),
+    "data set like a known one": (
+        {"datasets": ["CIFAR_10"]},
+        "data set name 'CIFAR_10' is the same as the paper's 'cifar10', but for case, .*",
+    ),
     "data set of another scale": (
         {"datasets": ["cifar10"]},
         "data set 'cifar10' is not part of scale 'smoke'; it has digits_m",
     ),
     "data set close to one of another scale": (
         {"datasets": ["cifar"]},
-        "unknown data set 'cifar'; known: digits_m",
+        r"data set cifar not found; did you mean 'cifar10'\? .* the folder that holds cifar/, .*",
     ),
     "no methods": ({"methods": []}, r"config: methods = \[\]: it is empty: name at least one"),
     "method without brackets": (

@@ -1,5 +1,6 @@
 """The command line, and what the scripts of the workflow make of bad results."""
 
+import json
 import re
 import shutil
 import sys
@@ -14,6 +15,7 @@ from metaug.data.prepare import prepare
 from metaug.errors import UserError
 from metaug.paper.claims import CLAIMS
 from metaug.reporting.results import Results
+from metaug.reporting.tables import write_table
 from metaug.suite import cost
 from metaug.suite.cost import (
     Clock,
@@ -142,6 +144,57 @@ def test_a_point_of_a_figure_leads_to_its_training(done, run):
     assert f"spec {query.spec.hash}: " in out
 
 
+def content(run, *arguments: str) -> dict:
+    """What a command says to scripts."""
+    status, out, err = run(*arguments, "--json", *METHODS)
+    assert (status, err) == (0, "")
+    assert "NaN" not in out  # it is no JSON
+    return json.loads(out)
+
+
+def test_a_cell_is_json_for_scripts(done, run):
+    (spec,) = (s for s in done.specs_of["table1"] if s.method == "simclr")
+    found = content(run, "show", "table1:simclr:digits_m_conv")
+    assert found["ours"] == {"mean": 60.5, "ci95": None, "n": 2}
+    assert found["published"] is None
+    (training,) = found["trainings"]
+    assert content(run, "show", spec.hash).items() >= training.items()
+    assert training["settings"] == spec.model_dump(mode="json")
+    assert [trial["numbers"]["conv top1"] for trial in training["trials"]] == [60.0, 61.0]
+    assert [trial["dirty"] for trial in training["trials"]] == [False, True]
+
+
+def test_artefacts_points_and_claims_are_json_for_scripts(done, run):
+    found = content(run, "show", "table1")
+    assert (found["address"], found["scale"], found["files"]) == ("table1", "smoke", [])
+    assert [training["done"] for training in found["trainings"]] == [2, 2]
+
+    place = next(iter(done.cells["figure4"]))
+    found = content(run, "show", ":".join(("figure4", *map(str, place))))
+    assert len(found["trainings"]) == 1
+    assert found["ours"]["n"] in (0, 2)
+
+    claims = content(run, "show", "scorecard")["claims"]
+    assert [claim["claim"] for claim in claims] == [claim.id for claim in CLAIMS]
+    found = content(run, "show", "C1")
+    assert found["verdict"] == claims[0]["verdict"] == "not run"
+    assert {comparison["n"] for comparison in found["comparisons"]} == {0}
+
+
+def test_what_is_wrong_is_no_json(done, run):
+    status, out, err = run("show", "tabel1", "--json", *METHODS)
+    assert (status, out) == (2, "")
+    assert "did you mean 'table1'" in err
+
+
+def test_a_table_that_was_rendered_stands_before_its_trainings(done, run):
+    write_table(done.render("table1", done.results("table1")), "results/smoke/tables/table1")
+    lines = run("show", "table1", *METHODS)[1].splitlines()
+    (head,) = (i for i, line in enumerate(lines) if line.startswith("Method "))
+    assert "60.00, 61.00" in lines[head + 2]
+    assert lines.index("table1, scale smoke: spec, trials done, training") > head
+
+
 def test_a_figure_without_trainings_says_so(project, run):
     assert run("show", "figure1")[:2] == (
         0,
@@ -264,6 +317,16 @@ def test_the_plan_is_printed_before_anything_is_trained(plan, run):
     distinct = len(plan.specs) * plan.grid.trials
     assert re.search(rf"\d+ \(cell, trial\) pairs need {distinct} distinct trainings", out)
     assert not Path("results").exists()
+
+
+def test_the_plan_is_json_for_scripts(plan, run):
+    found = content(run, "plan")
+    assert (found["scale"], found["trials"]) == ("smoke", plan.grid.trials)
+    assert set(found["artefacts"]) == set(plan.rendered) & set(plan.artefacts)
+    trainings = len(plan.specs_of["table1"]) * plan.grid.trials
+    assert found["artefacts"]["table1"]["trainings"] == trainings
+    assert found["distinct"]["trainings"] == len(plan.specs) * plan.grid.trials
+    assert found["distinct"]["hours"] > 0
 
 
 def test_a_batch_that_is_more_than_the_images_has_no_hours(project, capsys):

@@ -162,3 +162,28 @@ def test_equal_recipes_are_one_spec() -> None:
     one = made.spec("simclr", "digits_m", augmentation="crop+hflip")
     assert one == made.spec("simclr", "digits_m", augmentation="hflip+crop")
     assert one == made.spec("simclr", "digits_m", augmentation="cmc")
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("leaves", "METAUG_DATA_ROOT to the folder that holds leaves/"),
+        ("cifra10", "did you mean 'cifar10'?"),
+        ("my leaves", "it must be 1 to 40 letters, digits, - and _"),
+        ("CIFAR-10", "is the same as the paper's 'cifar10'"),
+    ],
+)
+def test_a_data_set_that_nobody_knows_ends_the_workflow_with_one_line(
+    name: str,
+    message: str,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.chdir(ROOT)
+    monkeypatch.delenv("METAUG_DATA_ROOT", raising=False)
+    with pytest.raises(SystemExit) as stopped:
+        load_plan({"datasets": [name]})
+    assert stopped.value.code == 2
+    error = capsys.readouterr().err
+    assert message in error
+    assert error.count("\n") == 1

@@ -5,12 +5,15 @@ import torch
 from torch import nn
 from torch.func import functional_call
 from torch.nn.utils.parametrizations import weight_norm
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from metaug.forward_mode import jvp
 
 KINDS = [
     "1d",
     "2d",
+    "convolution_without_bias",
+    "frozen_bias",
     "channels_last",
     "input_without_tangent",
     "without_affine",
@@ -32,6 +35,8 @@ def network(request):
         else:
             layers = [nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.ReLU(), nn.Conv2d(4, 2, 3)]
             x = torch.randn(4, 3, 8, 8)
+        if request.param == "convolution_without_bias":
+            layers[0] = nn.Conv2d(3, 4, 3, bias=False)
         if request.param == "input_without_tangent":
             layers.pop(0)
             x = torch.randn(4, 4, 8, 8)
@@ -41,6 +46,8 @@ def network(request):
         for p in module.parameters():
             nn.init.normal_(p)
         x = x.double()
+    if request.param == "frozen_bias":
+        module[0].bias.requires_grad_(False)
     if request.param == "frozen_affine":
         module[1].requires_grad_(False)
     for layer in module:
@@ -71,6 +78,24 @@ def test_the_product_is_the_slope_along_the_direction(network):
     expected = sum((g * v).sum() for g, v in zip(gradient, direction, strict=True))
     torch.testing.assert_close((tangent * outer).sum(), expected, rtol=1e-11, atol=1e-11)
     assert not tangent.requires_grad
+
+
+class Convolutions(TorchDispatchMode):
+    """Counts them."""
+
+    count = 0
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        self.count += func is torch.ops.aten.convolution.default
+        return func(*args, **(kwargs or {}))
+
+
+def test_images_which_have_no_tangent_are_convolved_with_weights_and_with_their_tangents_alone():
+    module = nn.Sequential(nn.Conv2d(3, 4, 3), nn.Conv2d(4, 2, 3))
+    parameters, x = dict(module.named_parameters()), torch.ones(2, 3, 8, 8)
+    with Convolutions() as seen:
+        jvp(lambda p: (functional_call(module, dict(p), (x,)),), parameters, [*parameters.values()])
+    assert seen.count == 2 + 3
 
 
 def test_running_statistics_stay_and_eval_mode_uses_them():

@@ -1,5 +1,7 @@
 """What is installed: version, types, and the two locks."""
 
+import importlib
+import pkgutil
 import re
 import subprocess
 import sys
@@ -10,6 +12,7 @@ import pytest
 import yaml
 
 import metaug
+from metaug.suite.screen import LogHandler
 
 ROOT = Path(__file__).parents[1]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
@@ -66,12 +69,39 @@ def test_conda_and_make_install_the_locked_versions():
         assert f"fresh/bin/python -m pip install --quiet {install}" in commands
 
 
-@pytest.mark.parametrize("command", ["plan", "config"])
-def test_the_command_line_asks_for_the_suite_where_it_is_missing(command):
+@pytest.mark.parametrize(
+    ("command", "missing"),
+    [("doctor", "yaml"), ("doctor", "rich"), ("doctor", "pandas"), ("plan", "torchvision")],
+)
+def test_the_command_line_asks_for_the_suite_where_it_is_missing(command, missing):
     program = (
-        "import runpy, sys; sys.modules['yaml'] = None; "
+        f"import runpy, sys; sys.modules[{missing!r}] = None; "
         f"sys.argv[1:] = [{command!r}]; runpy.run_module('metaug', run_name='__main__')"
     )
     run = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, cwd=ROOT)
     assert run.returncode == 2
-    assert run.stderr == ("error: the suite is missing: pip install 'metaug-reproduction[suite]'\n")
+    assert run.stderr == (
+        f"error: the suite is missing ({missing} is not installed): "
+        "pip install 'metaug-reproduction[suite]'\n"
+    )
+
+
+def test_the_command_is_that_of_the_module():
+    assert PROJECT["scripts"] == {"metaug": "metaug.__main__:main"}
+
+
+def test_snakemake_finds_the_screen_where_the_checkout_is_on_the_path():
+    (found,) = (m for m in pkgutil.iter_modules([str(ROOT)]) if m.name.startswith("snakemake_"))
+    assert found.ispkg
+    assert LogHandler is importlib.import_module(found.name).LogHandler
+    setup = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]
+    assert found.name in setup["packages"]["find"]["include"]
+    # with it an editable install is a path, which Snakemake lists, and not a finder
+    assert setup["package-dir"] == {"": "."}
+
+
+def test_make_help_names_every_target_of_the_makefile():
+    text = (ROOT / "Makefile").read_text()
+    (phony,) = re.findall(r"^\.PHONY: (.+)$", text, re.M)
+    run = subprocess.run(["make"], capture_output=True, text=True, cwd=ROOT, check=True)
+    assert re.findall(r"^  make (\w+) +\S", run.stdout, re.M) == phony.split()

@@ -22,7 +22,7 @@ def augmented(view: str) -> str:
 class Rows:
     """What the anchors of a batch are compared with in one evaluation of a loss, by view.
 
-    Example:
+    Examples:
         >>> import torch, metaug
         >>> rows = torch.nn.functional.normalize(torch.randn(2, 8, 16), dim=2)
         >>> past = metaug.Rows({"left": rows[0], "right": rows[1]})
@@ -47,7 +47,7 @@ def draw_rows(
 ) -> Rows:
     """Rows of a memory bank, without gradient: those of the batch's images, and random ones.
 
-    Example:
+    Examples:
         >>> import torch, metaug
         >>> bank = metaug.MemoryBank(("left", "right"), rows=1000, dim=16, momentum=0.5)
         >>> rows = metaug.draw_rows(bank, torch.arange(8), 100)

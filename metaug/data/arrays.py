@@ -219,7 +219,8 @@ def balanced_subset(labels: np.ndarray, count: int, generator: torch.Generator) 
     """Draw a class-balanced subset.
 
     Every class gives `count // classes` images. Where `count` is not divisible, the rest come one
-    each from classes drawn at random among those that have one image more.
+    each from classes drawn at random among those that have one image more. A class with fewer
+    images gives all it has, and the others share what it lacks.
 
     Args:
         labels: (N,) integers; the classes are the values that occur.
@@ -230,21 +231,19 @@ def balanced_subset(labels: np.ndarray, count: int, generator: torch.Generator) 
         (count,) int64 indices into `labels`, ascending, without repetition.
 
     Raises:
-        UserError: `count` is out of range, or a class has too few images for it.
+        UserError: `count` is out of range.
     """
     if not 1 <= count <= len(labels):
         raise UserError(f"a subset of {count} images was asked for: it must be 1 to {len(labels)}")
     classes, sizes = np.unique(labels, return_counts=True)
-    quota, rest = divmod(count, len(classes))
-    quotas = np.full(len(classes), quota)
-    roomy = np.flatnonzero(sizes > quota)
+    quota = count // len(classes)
+    while True:
+        quotas = np.minimum(sizes, quota)
+        rest, roomy = count - quotas.sum(), np.flatnonzero(sizes > quota)
+        if rest <= len(roomy):
+            break
+        quota += rest // len(roomy)
     quotas[roomy[torch.randperm(len(roomy), generator=generator).numpy()[:rest]]] += 1
-    if sizes.min() < quota or len(roomy) < rest:
-        smallest = sizes.argmin()
-        raise UserError(
-            f"a balanced subset of {count} images needs {-(-count // len(classes))} of each class, "
-            f"but class {classes[smallest]} has {sizes[smallest]}: ask for fewer images"
-        )
     drawn = []
     for label, quota in zip(classes, quotas, strict=True):
         members = np.flatnonzero(labels == label)

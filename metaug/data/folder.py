@@ -1,9 +1,12 @@
 """Data sets as class folders: `<split>/<class>/*.jpg`, sub-folders and links included.
 
 Classes are numbered in the order of their names. The test split may be as Tiny ImageNet has it:
-`val/images/` with the classes in `val/val_annotations.txt`.
+`val/images/` with the classes in `val/val_annotations.txt`. A user's own data set may come without
+splits, as `<class>/*.jpg`: a fifth of each class, drawn by the names of the files, is its test
+split, so that an image that is added moves few others.
 """
 
+import hashlib
 import os
 import stat
 from collections.abc import Iterator
@@ -30,6 +33,10 @@ from metaug.data.raw import (
 from metaug.errors import UserError
 
 LAYOUT = "class folders (train/<class>/*.jpg)"
+LAYOUT_WITHOUT_SPLITS = "class folders (<class>/*.jpg, or train/<class>/*.jpg and test/...)"
+TEST_SHARE = 0.2
+"""Of each class, where there are no splits."""
+
 ANNOTATIONS = "val_annotations.txt"
 
 _File = tuple[str, int, int]  # path, size and time of change (ns)
@@ -40,6 +47,8 @@ def locate_folder(dataset: Dataset, root: Path | None, cache: Path) -> Located:
     """A `Source`: the class folders of a data set under `root`."""
     folders = folders_of(dataset, root)
     folder = next((folder for folder in folders if (folder / "train").is_dir()), None)
+    if folder is None and not dataset.splits_itself:
+        return _locate_without_splits(dataset, folders[0])
     if folder is None:
         raise NotHere(f"no train/ in {listing(folders)}")
     test = next((name for name in dataset.test_splits if (folder / name).is_dir()), None)
@@ -69,6 +78,40 @@ def locate_folder(dataset: Dataset, root: Path | None, cache: Path) -> Located:
         return RawDataset(found, names, train_split, test_split, skipped)
 
     return Located(found, load)
+
+
+def _locate_without_splits(dataset: Dataset, folder: Path) -> Located:
+    """Class folders that lie in the folder of the data set itself."""
+    if test := next((name for name in dataset.test_splits if (folder / name).is_dir()), None):
+        raise UserError(f"{shown(folder)} has {test}/ but no train/")
+    skipped = Skipped()
+    files = _classes(folder, "", skipped)
+    if not files:
+        raise NotHere(f"neither train/ nor folders of classes in {shown(folder)}")
+    found = origin_of("folder", folder, _stamps(folder, files, {}, folder / ANNOTATIONS))
+
+    def load() -> RawDataset:
+        names = tuple(files)
+        drawn = {name: _drawn(folder, of_class) for name, of_class in files.items()}
+        train, test = (
+            _split({name: parts[part] for name, parts in drawn.items()}) for part in (0, 1)
+        )
+        for title, split in (("training", train), ("test", test)):
+            check_classes(f"the {title} part of {shown(folder)}", dataset, names, split.labels)
+        return RawDataset(found, names, train, test, skipped)
+
+    return Located(found, load)
+
+
+def _drawn(folder: Path, files: list[_File]) -> tuple[list[_File], list[_File]]:
+    """The training and the test images of a class: those whose names have the lowest digests."""
+    start = len(os.fspath(folder)) + 1
+
+    def digest(file: _File) -> bytes:
+        return hashlib.sha256(os.fsencode(file[0][start:])).digest()
+
+    test = {*sorted(files, key=digest)[: max(1, round(TEST_SHARE * len(files)))]}
+    return [file for file in files if file not in test], [file for file in files if file in test]
 
 
 def _classes(

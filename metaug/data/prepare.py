@@ -24,11 +24,12 @@ from metaug.data.arrays import (
     recorded_origin,
     remember_checked,
 )
-from metaug.data.datasets import DATASETS
+from metaug.data.datasets import DATASETS, Dataset
 from metaug.data.decode import Undecodable, decode, pillow_without_warnings
 from metaug.data.origin import Origin, shown
 from metaug.data.raw import Located, RawDataset, RawImage, RawSplit, from_arrays
 from metaug.data.sources import locate
+from metaug.data.user import check_names, sought
 from metaug.errors import UserError
 from metaug.files import atomic_path, atomic_write_bytes, atomic_write_text, exclusive
 
@@ -80,7 +81,7 @@ def prepare(
     None. Of two preparations of one folder at a time, the second waits.
 
     Args:
-        dataset: a name out of `DATASETS`.
+        dataset: a name out of `DATASETS`, or that of a user's folder in `data_root`.
         image_size: side in pixels.
         output_folder: made if it is missing; what was prepared there before is replaced. Downloads
             go to `torchvision/` beside it.
@@ -90,8 +91,8 @@ def prepare(
             500×375 pixels, but slower than one from 224×224 down.
 
     Raises:
-        UserError: the data set is unknown, not found or damaged, an image is corrupt (names it), or
-            writing failed.
+        UserError: the data set is not found or damaged, its name cannot be used, an image is
+            corrupt (names it), or writing failed.
     """
     if image_size < 1:
         raise UserError(f"image_size is {image_size}: it must be a positive number of pixels")
@@ -106,7 +107,7 @@ def prepare(
             print(f"{folder} is prepared already, from {recorded_origin(folder)}", flush=True)
             return
         if located is None:  # what is there is damaged or of another size
-            located = locate(DATASETS[dataset], root, sources, _cache(folder))
+            located = locate(_named(dataset), root, sources, _cache(folder))
         _write(folder, dataset, image_size, located.load(), workers)
 
 
@@ -116,17 +117,16 @@ def _locate(
     """Where the data are; None if the prepared arrays are all there is and all that is needed.
 
     Raises:
-        UserError: the data set is unknown, or it is not where it should be.
+        UserError: the data set is not where it should be, or its name cannot be used.
     """
-    if dataset not in DATASETS:
-        raise UserError(f"unknown data set {dataset!r}: choose from {', '.join(DATASETS)}")
+    sought_for = _named(dataset)
     if dataset == "digits_m":
         return Located(_DIGITS_M, _digits_m)
     recorded = recorded_origin(folder)
     if data_root is None and recorded is not None and recorded.source in sources:
         return None
     try:
-        found = locate(DATASETS[dataset], data_root, sources, _cache(folder))
+        found = locate(sought_for, data_root, sources, _cache(folder))
     except UserError as error:
         if recorded is None:
             raise
@@ -138,6 +138,14 @@ def _locate(
             f"{_ways_on(folder, recorded)}; to download it, set sources to [torchvision]"
         )
     return found
+
+
+def _named(dataset: str) -> Dataset:
+    """A known data set, or where a user's is looked for."""
+    if dataset in DATASETS:
+        return DATASETS[dataset]
+    check_names([dataset])
+    return sought(dataset)
 
 
 def _cache(folder: Path) -> Path:

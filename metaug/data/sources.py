@@ -13,11 +13,12 @@ The training split is called `train`; `Dataset.test_splits` are the names tried 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
+from difflib import get_close_matches
 from functools import partial
 from pathlib import Path
 
 from metaug.data import folder, parquet, published
-from metaug.data.datasets import Dataset
+from metaug.data.datasets import DATASETS, Dataset
 from metaug.data.origin import shown
 from metaug.data.raw import Located, NotHere, RawDataset, Source
 from metaug.errors import UserError
@@ -27,6 +28,10 @@ _SOURCES: dict[str, Source] = {
     "folder": folder.locate_folder,
     "torchvision": published.locate_published,
 }
+
+
+class NotFound(UserError):
+    """No source has the data set; the message says where it was looked for and what would do."""
 
 
 def locate(
@@ -44,8 +49,9 @@ def locate(
         cache: folder for what torchvision downloads.
 
     Raises:
-        UserError: `data_root` does not exist, or no source has the data set (names each place, what
-            is wrong there and what would be read), or what is there is not complete.
+        NotFound: no source has the data set (names each place, what is wrong there and what would
+            be read).
+        UserError: `data_root` does not exist, or what is there is not complete.
     """
     root = None if data_root is None else Path(data_root)
     with _reading():
@@ -93,14 +99,17 @@ def _load(
         raise _not_found(dataset, {**reasons, str(reason): [source]}) from reason
 
 
-def _not_found(dataset: Dataset, reasons: dict[str, list[str]]) -> UserError:
+def _not_found(dataset: Dataset, reasons: dict[str, list[str]]) -> NotFound:
     tried = "; ".join(f"{', '.join(names)}: {reason}" for reason, names in reasons.items())
-    layouts = [parquet.LAYOUT, folder.LAYOUT]
+    folders = folder.LAYOUT if dataset.splits_itself else folder.LAYOUT_WITHOUT_SPLITS
+    layouts = [parquet.LAYOUT, folders]
     if dataset.name in published.PUBLISHED:
         layouts.append(published.LAYOUT.format(published.PUBLISHED[dataset.name][1]))
-    return UserError(
-        f"data set {dataset.name} not found ({tried}): set data_root in config/config.yaml or "
-        f"METAUG_DATA_ROOT to the folder that holds {dataset.folders[0]}/, with "
+    close = () if dataset.name in DATASETS else get_close_matches(dataset.name, DATASETS, n=1)
+    hint = "".join(f"; did you mean {name!r}?" for name in close)
+    return NotFound(
+        f"data set {dataset.name} not found{hint} ({tried}): set data_root in config/config.yaml "
+        f"or METAUG_DATA_ROOT to the folder that holds {dataset.folders[0]}/, with "
         f"{' or '.join(layouts)}"
     )
 

@@ -1,6 +1,7 @@
 """Linear probe: a softmax classifier on frozen, standardised representations."""
 
 from collections.abc import Callable, Sequence
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -11,6 +12,19 @@ from metaug.evaluation import features
 from metaug.spec import ProbeSpec
 
 
+class Probed(NamedTuple):
+    """What a linear probe found.
+
+    Attributes:
+        numbers: accuracies in per cent.
+        hits: (M,), in how many of the averaged epochs each test image was classified correctly;
+            their mean is `top1`.
+    """
+
+    numbers: dict[str, float]
+    hits: Tensor
+
+
 def linear_probe(
     train: Sequence[tuple[Tensor, Tensor]],
     test: tuple[Tensor, Tensor],
@@ -18,7 +32,7 @@ def linear_probe(
     spec: ProbeSpec,
     generator: torch.Generator,
     device: torch.device,
-) -> dict[str, float]:
+) -> Probed:
     """Train a linear classifier and measure it on the test set after every epoch.
 
     Features are standardised with the training set's mean and standard deviation (of the first
@@ -34,9 +48,10 @@ def linear_probe(
         device: where the probe is trained.
 
     Returns:
-        Accuracies in per cent: `top1` and `top5`, the mean over the last `averaged_epochs` epochs
-        (the paper's result of a trial), `top1_last`, and `top1_best`, which peeks at the test set
-        (the released code reports it) and `probe_train_top1` of the last epoch. `top5` is left
+        The hits of each image, and accuracies in per cent: `top1` and `top5`, the mean over the
+        last `averaged_epochs` epochs (the paper's result of a trial), `top1_last`, and `top1_best`,
+        which peeks at the test set (the released code reports it) and `probe_train_top1` of the
+        last epoch. `top5` is left
         out where there are fewer than six classes.
 
     Raises:
@@ -60,6 +75,7 @@ def linear_probe(
         [weight, bias], lr=spec.learning_rate, weight_decay=spec.weight_decay
     )
     top1, top5 = [], []
+    hits_of_images = torch.zeros(len(test_y), dtype=torch.int64, device=device)
     correct = torch.zeros((), device=device)
     for epoch in range(spec.epochs):
         x, y = read[epoch % len(read)], labels[epoch % len(read)]
@@ -73,6 +89,8 @@ def linear_probe(
         with torch.no_grad():
             ranked = F.linear(test_x, weight, bias).topk(min(5, classes)).indices
             hits = ranked == test_y[:, None]
+            if epoch >= spec.epochs - spec.averaged_epochs:
+                hits_of_images += hits[:, 0]
             top1.append(float(hits[:, 0].float().mean()) * 100)
             top5.append(float(hits.any(1).float().mean()) * 100)
     if not torch.isfinite(weight).all():
@@ -86,7 +104,7 @@ def linear_probe(
     }
     if classes > 5:
         result["top5"] = sum(top5[-averaged:]) / len(top5[-averaged:])
-    return result
+    return Probed(result, hits_of_images)
 
 
 def _reader(

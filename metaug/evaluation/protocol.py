@@ -1,6 +1,7 @@
 """The evaluation protocol `linear_v1`: every number of a trial, as rows of the tidy frame."""
 
 from pathlib import Path
+from typing import NamedTuple
 
 import torch
 
@@ -15,6 +16,7 @@ from metaug.evaluation.features import (
 )
 from metaug.evaluation.knn import knn_accuracy
 from metaug.evaluation.linear_probe import linear_probe
+from metaug.hits import encode_hits
 from metaug.method import Method
 from metaug.seeds import generator
 from metaug.spec import TrialSpec
@@ -29,6 +31,19 @@ SUMMARY_IMAGES = 500
 Row = dict[str, str | float]
 
 
+class Evaluation(NamedTuple):
+    """What a trial is worth.
+
+    Attributes:
+        rows: of the tidy frame.
+        hits: by read-out, the hits of each image of the test split (`encode_hits`); empty for the
+            validation split, whose images differ from trial to trial.
+    """
+
+    rows: list[Row]
+    hits: dict[str, str]
+
+
 def evaluate(
     method: Method,
     spec: TrialSpec,
@@ -37,7 +52,7 @@ def evaluate(
     test: Split,
     device: torch.device,
     folder: Path | None = None,
-) -> list[Row]:
+) -> Evaluation:
     """Probe every read-out of a trained method on `test`, the split that the spec names.
 
     Representations that are too large for memory lie in `folder` meanwhile, or where the system has
@@ -47,6 +62,7 @@ def evaluate(
         Rows with `probe`, `setting`, `metric` and `value`: the linear probe's accuracies,
         `knn_top1` and the spread of the representation for each read-out; the accuracies of the
         method's own predictions with the probe `end_to_end`; and its summaries with an empty probe.
+        Beside them the hits of each test image.
 
     Raises:
         Diverged: a representation or a probe is not finite.
@@ -73,10 +89,11 @@ def evaluate(
     for representations in (test_features, train_features, *copies):
         require_finite(representations)
     rows: list[Row] = []
+    hits: dict[str, str] = {}
     for readout, features in test_features.items():
         probe, _, setting = readout.partition(";")
         training = [(copy[readout], train.labels) for copy in copies]
-        numbers = linear_probe(
+        numbers, hits_of_images = linear_probe(
             training,
             (features, test_labels),
             train.classes,
@@ -84,6 +101,8 @@ def evaluate(
             generator("probe", trial, readout),
             device,
         )
+        if spec.probe.split == "test":
+            hits[readout] = encode_hits(hits_of_images)
         numbers["knn_top1"] = knn_accuracy(
             (train_features[readout], train.labels),
             (features, test_labels),
@@ -106,7 +125,7 @@ def evaluate(
                 {"probe": "", "setting": setting, "metric": metric, "value": value}
                 for metric, value in numbers.items()
             ]
-    return rows
+    return Evaluation(rows, hits)
 
 
 @torch.no_grad()

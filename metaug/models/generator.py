@@ -14,7 +14,7 @@ class MAG(nn.Module):
     (jiangmengli/metaug, models/alexnet_MetAug.py). That code puts a new random linear layer in
     front whenever the input has another width; here such an input is an error.
 
-    Example:
+    Examples:
         >>> import torch, metaug
         >>> mag = metaug.MAG(dim=16, hidden=64)
         >>> embeddings = torch.nn.functional.normalize(torch.randn(8, 16))

@@ -13,7 +13,7 @@ has none of the paper's data sets decides it on what stands in for them.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from functools import lru_cache
+from functools import lru_cache, wraps
 from typing import Any
 
 from metaug.config import Grid
@@ -88,7 +88,11 @@ def cells(grid: Grid) -> dict[tuple[str, int], Query]:
 @lru_cache(maxsize=8)
 def whole(grid: Grid) -> Grid:
     """The grid of the scale without the user's choice of methods and data sets: what they leave out
-    is a number that has not been run, not one that does not exist."""
+    is a number that has not been run, not one that does not exist. Where the user wants nothing but
+    data sets of their own, the claims are about these."""
+    if grid.on_user_data_alone:
+        config = grid.config.model_copy(update={"methods": None})
+        return Grid(grid.scale, config, grid.user_datasets)
     config = grid.config.model_copy(update={"methods": None, "datasets": None})
     return Grid(grid.scale, config)
 
@@ -151,6 +155,7 @@ def claim(name: str, where: str, statement: str) -> Callable[[Parts], Parts]:
     """Register a claim; its function gives what must hold."""
 
     def register(parts: Parts) -> Parts:
+        @wraps(parts)
         def parts_or_missing(grid: Grid) -> list[Part]:
             try:
                 found = parts(grid)

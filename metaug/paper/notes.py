@@ -3,6 +3,8 @@
 from collections.abc import Sequence
 
 from metaug.algorithm.hyper import MetAugHyper
+from metaug.config import Grid
+from metaug.data.datasets import DATASETS
 from metaug.reporting.names import dataset_name, power_of_ten
 
 READOUT_NOTES = {
@@ -29,16 +31,30 @@ def stand_in_note(shown: Sequence[str], wanted: Sequence[str]) -> tuple[str, ...
     """The sentence that says so where a data set stands in for the paper's."""
     if set(shown) <= set(wanted):
         return ()
+    if shown[0] not in DATASETS:
+        return (
+            f"{dataset_name(shown[0])}, a user's own data set, stands in for {_listed(wanted)}; "
+            "the paper has no numbers for it.",
+        )
     return (
         f"{dataset_name(shown[0])} stands in for {_listed(wanted)}, which this scale does not "
         "have; the paper has no numbers for it.",
     )
 
 
+def dataset_heading(dataset: str) -> str:
+    """What heads the columns of a data set; says so where the paper cannot have numbers in them."""
+    name = dataset_name(dataset)
+    return name if dataset in DATASETS else f"{name}, not in the paper"
+
+
 def dataset_notes(shown: Sequence[str], wanted: Sequence[str]) -> tuple[str, ...]:
     """What is to be said of the data sets of a table with a column for each: what stands in for
     them, which have no column, and which images of STL-10 train."""
-    if notes := stand_in_note(shown, wanted):
+    known = [name for name in shown if name in DATASETS]
+    if not known:  # those of a user's own are described by `user_data_notes`
+        return ()
+    if notes := stand_in_note(known, wanted):
         return notes
     if missing := [name for name in wanted if name not in shown]:
         notes += (
@@ -51,6 +67,21 @@ def dataset_notes(shown: Sequence[str], wanted: Sequence[str]) -> tuple[str, ...
             "training images alone (choice).",
         )
     return notes
+
+
+def user_data_notes(grid: Grid) -> tuple[str, ...]:
+    """A sentence on each data set of the user's own: what of it is used, and that the paper does
+    not have it."""
+    notes = []
+    for name, dataset in grid.user_datasets.items():
+        size, every = grid.sizes[name], dataset.training_images
+        images = f"{size.train_images:,} of {every:,}" if size.train_images else f"{every:,}"
+        notes.append(
+            f"{name} is a user's own data set, for which the paper has no numbers: "
+            f"{dataset.classes} classes, {images} training images, {dataset.test_images:,} test "
+            f"images, resized to {size.image_size} × {size.image_size} pixels."
+        )
+    return tuple(notes)
 
 
 def _listed(datasets: Sequence[str]) -> str:

@@ -4,8 +4,7 @@ from metaug.config import Grid
 from metaug.method import find_method
 from metaug.paper.cells import TablePlace, row_cells, table_cells
 from metaug.paper.floors import FLOOR, floor_cells, floor_rows
-from metaug.paper.notes import dataset_notes, protocol_notes
-from metaug.reporting.names import dataset_name
+from metaug.paper.notes import dataset_heading, dataset_notes, protocol_notes, user_data_notes
 from metaug.reporting.results import Query, Results
 from metaug.reporting.tables import Column, Table, method_row
 
@@ -53,7 +52,7 @@ def methods_of(grid: Grid) -> tuple[str, ...]:
 def cells(grid: Grid) -> dict[TablePlace, Query]:
     """Every method, and the floors, on every data set of the scale."""
     found: dict[TablePlace, Query] = {}
-    for dataset in grid.datasets(*DATASETS):
+    for dataset in grid.all_datasets(*DATASETS):
         columns = {f"{dataset}_{probe}": (probe, "top1") for probe in PROBES}
         for method in grid.wanted(methods_of(grid)):
             found |= row_cells(method, grid.spec(method, dataset), columns)
@@ -68,7 +67,7 @@ def _floors_alone(grid: Grid) -> dict[TablePlace, Query]:
         grid,
         {
             (str(i), f"{dataset}_{probe}"): Query(grid.spec(FLOOR, dataset, views=v), probe)
-            for dataset in grid.datasets(*DATASETS)
+            for dataset in grid.all_datasets(*DATASETS)
             for i, v in enumerate(views)
             for probe in PROBES
         },
@@ -77,10 +76,10 @@ def _floors_alone(grid: Grid) -> dict[TablePlace, Query]:
 
 def render(grid: Grid, results: Results) -> Table:
     """One column for each data set and read-out."""
-    datasets = grid.datasets(*DATASETS) or DATASETS
+    datasets = grid.all_datasets(*DATASETS) or DATASETS
     queries, scale = cells(grid), grid.scale.name
     columns = tuple(
-        Column(f"{dataset}_{probe}", (dataset_name(dataset), probe))
+        Column(f"{dataset}_{probe}", (dataset_heading(dataset), probe))
         for dataset in datasets
         for probe in PROBES
     )
@@ -91,5 +90,10 @@ def render(grid: Grid, results: Results) -> Table:
         rows=(*map(method_row, methods_of(grid)), *floor_rows(grid, queries)),
         columns=columns,
         cells=table_cells("table1", queries, results, columns),
-        footnotes=FOOTNOTES + dataset_notes(datasets, DATASETS) + protocol_notes(scale, "alexnet"),
+        footnotes=(
+            *FOOTNOTES,
+            *dataset_notes(datasets, DATASETS),
+            *user_data_notes(grid),
+            *protocol_notes(scale, "alexnet"),
+        ),
     )

@@ -5,7 +5,13 @@ import pandas as pd
 from metaug.config import Grid
 from metaug.paper.cells import TablePlace, row_cells, table_cells
 from metaug.paper.floors import floor_cells, floor_rows
-from metaug.paper.notes import SWAV_HARD_NOTE, dataset_notes, protocol_notes
+from metaug.paper.notes import (
+    SWAV_HARD_NOTE,
+    dataset_heading,
+    dataset_notes,
+    protocol_notes,
+    user_data_notes,
+)
 from metaug.paper.published import NOT_PRINTED, printed
 from metaug.reporting.names import dataset_name
 from metaug.reporting.results import Query, Results, derived
@@ -39,7 +45,7 @@ FOOTNOTES = (
 def cells(grid: Grid) -> dict[TablePlace, Query]:
     """Every method of the table, and the floors, with a ResNet-50 on every data set."""
     found: dict[TablePlace, Query] = {}
-    for dataset in grid.datasets(*DATASETS):
+    for dataset in grid.all_datasets(*DATASETS):
         for method in grid.wanted(METHODS):
             spec = grid.spec(method, dataset, "resnet50")
             found |= row_cells(method, spec, {dataset: ("pool", "top1")})
@@ -48,9 +54,9 @@ def cells(grid: Grid) -> dict[TablePlace, Query]:
 
 def render(grid: Grid, results: Results) -> Table:
     """One column for each data set; their average where there is more than one."""
-    datasets = grid.datasets(*DATASETS) or DATASETS
+    datasets = grid.all_datasets(*DATASETS) or DATASETS
     queries, scale = cells(grid), grid.scale.name
-    columns = tuple(Column(dataset, (dataset_name(dataset),)) for dataset in datasets)
+    columns = tuple(Column(dataset, (dataset_heading(dataset),)) for dataset in datasets)
     shown = table_cells("table2", queries, results, columns)
     if len(datasets) > 1:
         shown |= _averages(queries, results, datasets)
@@ -62,7 +68,12 @@ def render(grid: Grid, results: Results) -> Table:
         rows=(*map(method_row, METHODS), *floor_rows(grid, queries)),
         columns=columns,
         cells=shown,
-        footnotes=FOOTNOTES + dataset_notes(datasets, DATASETS) + protocol_notes(scale, "resnet50"),
+        footnotes=(
+            *FOOTNOTES,
+            *dataset_notes(datasets, DATASETS),
+            *user_data_notes(grid),
+            *protocol_notes(scale, "resnet50"),
+        ),
     )
 
 

@@ -14,6 +14,7 @@ from dataclasses import dataclass, replace
 from functools import reduce
 from typing import NamedTuple
 
+import numpy as np
 import pandas as pd
 from statsmodels.stats.multitest import multipletests
 
@@ -28,6 +29,7 @@ from metaug.reporting.statistics import (
     or_one,
     range_above,
     range_greater,
+    t_interval,
 )
 
 VERDICTS = ("reproduced", "contradicted", "ruled out", "inconclusive", "not run")
@@ -69,6 +71,19 @@ class Quantity:
         parts = [term.weight * results.values(term.query) for term in self.terms]
         return reduce(lambda a, b: a.add(b).dropna(), parts)
 
+    def of_images(self, results: Results, trials: Iterable[int]) -> np.ndarray | None:
+        """Its value by test image, mean over trials; None where it is not known, or the terms are
+        of different test images."""
+        trials = list(trials)
+        parts = [results.of_images(term.query, trials) for term in self.terms]
+        known = [part for part in parts if part is not None]
+        if len(known) < len(parts) or len({len(part) for part in known}) > 1:
+            return None
+        if len({(t.query.spec.dataset, t.query.spec.image_size) for t in self.terms}) > 1:
+            return None
+        weights = (term.weight for term in self.terms)
+        return np.sum([w * part for w, part in zip(weights, known, strict=True)], axis=0)
+
 
 def quantity(query: Query, published: float = NAN) -> Quantity:
     """One number, and what the paper prints there."""
@@ -104,8 +119,13 @@ class Statement:
 
     def compare(self, results: Results) -> Comparison:
         """What the trials say."""
-        differences = (self.greater - self.lesser).values(results)
-        return compare(differences, self.published, self.margin)
+        difference = self.greater - self.lesser
+        values = difference.values(results)
+        comparison = compare(values, self.published, self.margin)
+        images = difference.of_images(results, values.sort_index().index[: comparison.n])
+        if images is None:
+            return comparison
+        return replace(comparison, of_images=t_interval(images).half_width)
 
 
 @dataclass(frozen=True)

@@ -95,3 +95,8 @@ def power_of_ten(value: float) -> str:
     if float(mantissa) != 1:
         return f"{value:g}"
     return "10" + str(int(exponent)).translate(str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹"))
+
+
+def counted(number: int, noun: str) -> str:
+    """`1 trial`, `2 trials`; for nouns that take an s."""
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"

@@ -3,8 +3,10 @@
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
+import numpy as np
 import pandas as pd
 
+from metaug.hits import decode_hits
 from metaug.reporting.aggregate import validate_frame
 from metaug.reporting.statistics import FEWEST_TRIALS, NAN, Interval, t_interval
 from metaug.spec import TrialSpec
@@ -79,16 +81,21 @@ class Results:
         frame: a tidy frame.
         failures: by hash of a spec, which of its trials failed and why: "trial 3: loss is nan at
             step 12 (epoch 0)".
+        hits: by hash of a spec and trial, the hits of each test image by read-out.
 
     Raises:
         UserError: `validate_frame` refuses the frame.
     """
 
     def __init__(
-        self, frame: pd.DataFrame, failures: Mapping[str, tuple[str, ...]] | None = None
+        self,
+        frame: pd.DataFrame,
+        failures: Mapping[str, tuple[str, ...]] | None = None,
+        hits: Mapping[tuple[str, int], Mapping[str, str]] | None = None,
     ) -> None:
         validate_frame(frame)
         self._failures = failures or {}
+        self._hits = hits or {}
         cells: dict[tuple[str, str, str], dict[int, float]] = {}
         columns = ["spec", "readout", "metric", "trial", "value"]
         for *key, trial, value in frame[columns].itertuples(index=False, name=None):
@@ -100,6 +107,20 @@ class Results:
         """The values by trial; empty if nothing has been run."""
         key = (query.spec.hash, query.readout, query.metric)
         return self._cells.get(key, pd.Series(dtype=float))
+
+    def of_images(self, query: Query, trials: Iterable[int]) -> np.ndarray | None:
+        """Accuracy in per cent of each test image (M,), mean over trials; its mean is theirs.
+
+        None where it is not known: a trial's record has no hits, or `query` is no accuracy.
+        """
+        texts = [self._hits.get((query.spec.hash, t), {}).get(query.readout) for t in trials]
+        if query.metric != "top1" or not texts:
+            return None
+        hits = [decode_hits(text) for text in texts if text]
+        if len(hits) < len(texts) or len({len(numbers) for numbers in hits}) > 1:
+            return None
+        epochs = min(query.spec.probe.averaged_epochs, query.spec.probe.epochs)
+        return np.mean(hits, axis=0) / epochs * 100
 
     def interval(self, query: Query) -> CellInterval:
         """Mean and 95 % interval over the trials."""

@@ -5,12 +5,13 @@ from pathlib import Path
 
 import pandas as pd
 
+from metaug.data.datasets import DATASETS
 from metaug.files import atomic_path, atomic_write_text
 from metaug.reporting.claims import VERDICTS, Finding, Outcome, by_chance
 from metaug.reporting.figures import Drawing, write_drawing
 from metaug.reporting.forest import forest_plot
 from metaug.reporting.html import HTML, MARKDOWN
-from metaug.reporting.names import ScaleTexts
+from metaug.reporting.names import ScaleTexts, dataset_name
 from metaug.reporting.results import Query
 from metaug.reporting.style import shown_width, svg_uri
 
@@ -143,6 +144,7 @@ def _numbers(finding: Finding) -> dict[str, float | bool]:
         "effect": comparison.effect,
         "ci95_low": comparison.low,
         "ci95_high": comparison.high,
+        "ci95_images": comparison.of_images,
         "published": finding.statement.published,
         "effect_size": comparison.effect_size,
         "p": finding.p,
@@ -194,11 +196,20 @@ def coverage(outcome: Outcome) -> str:
     return text
 
 
+def _user_data_note(outcomes: Sequence[Outcome]) -> tuple[str, ...]:
+    """The sentence that says so where claims are decided on a data set that the paper lacks."""
+    datasets = {query.spec.dataset for outcome in outcomes for query in outcome.queries}
+    names = sorted(map(dataset_name, datasets - DATASETS.keys()))
+    if not names:
+        return ()
+    return (f"Decided on a user's own data, which the paper does not have: {', '.join(names)}.",)
+
+
 def _content(outcomes: Sequence[Outcome], scale: str) -> dict[str, object]:
     return {
         "outcomes": outcomes,
         "scale": scale,
-        "heading": HEADINGS[scale],
+        "heading": " ".join((HEADINGS[scale], *_user_data_note(outcomes))),
         "rules": RULES,
         "coverage": coverage,
         "tally": tally(outcomes),

@@ -50,6 +50,10 @@ class Comparison:
         p_reversed: of the test for its opposite, scaled likewise.
         p_ruled_out: of the test that the difference is less than the printed one; nan where none
             is printed.
+        of_images: half-width of the 95 % interval of the difference over test images, the
+            trainings being as they are: how far it would move with other images of the same kind.
+            nan where records do not tell. It is not in `low` and `high`, nor in the tests: these
+            are about trainings.
         equivalent: whether the difference is shown to be within ± `EQUIVALENCE`.
     """
 
@@ -62,6 +66,7 @@ class Comparison:
     p_reversed: float = NAN
     p_ruled_out: float = NAN
     equivalent: bool = False
+    of_images: float = NAN
 
     @property
     def verdict(self) -> str:

@@ -5,6 +5,7 @@ vision can tell apart. Methods differ in marker and line too, so nothing is lost
 """
 
 import io
+import logging
 from base64 import b64encode
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -19,6 +20,9 @@ from cycler import cycler
 from matplotlib.figure import Figure
 
 from metaug.files import atomic_path
+
+# it warns of the age of matplotlib's own font, at every figure
+logging.getLogger("fontTools").setLevel(logging.ERROR)
 
 COLUMN_WIDTH = 3.25  # inches; a column and the text block of the ICML style
 TEXT_WIDTH = 6.75

@@ -133,7 +133,7 @@ def _description(scale: str, records: Iterable[Record], data: bytes) -> str:
     crate.name = f"MetAug reproduction suite: {len(records)} trials of scale {scale}"
     crate.description = (
         "Records of trainings and probes: spec, seed, commit, digest of the data, learning curve "
-        "and every number. Import with: python -m metaug bundle import FILE"
+        "and every number. Import with: metaug bundle import FILE"
     )
     crate.datePublished = datetime.fromisoformat(max(record["started"] for record in records))
     crate.license = "https://spdx.org/licenses/MIT"

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from metaug.data.datasets import DATASETS
+from metaug.data.datasets import Dataset
 from metaug.evaluation import features, knn
 from metaug.spec import TrialSpec
 from metaug.suite.slurm import earlier_jobs
@@ -21,7 +21,7 @@ BASE_MB = 4_000
 scale lite."""
 
 
-def memory_mb(spec: TrialSpec, processes: int = 1) -> int:
+def memory_mb(spec: TrialSpec, dataset: Dataset, processes: int = 1) -> int:
     """A rough upper bound of the main memory of a training by so many processes, in MB.
 
     What is large is the probe: the representations of all images as float32, and a second copy of
@@ -30,16 +30,14 @@ def memory_mb(spec: TrialSpec, processes: int = 1) -> int:
     killed for its memory asks for more by `--set-resources` (docs/clusters.md).
     """
     each = _representation_bytes(spec)
-    dataset = DATASETS[spec.dataset]
     whole = each * (dataset.training_images + dataset.test_images)
     streamed = 2 * features.MEMORY_LIMIT + 8 * knn.KEY_NUMBERS + each * dataset.test_images
     return processes * BASE_MB + int(min(_copies(spec) * whole, streamed) / 1e6)
 
 
-def files_mb(spec: TrialSpec) -> int:
+def files_mb(spec: TrialSpec, dataset: Dataset) -> int:
     """A rough upper bound of what a training writes while it runs, in MB: the representations that
     are not kept in memory."""
-    dataset = DATASETS[spec.dataset]
     images = (_copies(spec) - 1) * dataset.training_images + dataset.test_images
     size = _representation_bytes(spec) * images
     return int(size / 1e6) if size > features.MEMORY_LIMIT else 0

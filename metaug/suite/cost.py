@@ -10,12 +10,10 @@ import torch
 from tqdm import tqdm
 
 from metaug.data.arrays import open_prepared
-from metaug.data.datasets import DATASETS
 from metaug.errors import UserError
 from metaug.method import Batch, DataShape, Method, build_method, find_method
 from metaug.seeds import draws_of
 from metaug.spec import TrialSpec
-from metaug.suite.cluster import files_mb, memory_mb
 from metaug.suite.plan import Plan
 from metaug.training.loop import choose_device
 
@@ -142,7 +140,7 @@ class Clock:
         return self._speeds[kind]
 
     def _time(self, spec: TrialSpec) -> Speed:
-        method = _build(spec, self.device)
+        method = self._build(spec)
         if not method.trained or spec.epochs == 0:
             return Speed(0.0, 1)
         _time_step(method, spec.batch_size, self.device)  # the first one is slow
@@ -153,7 +151,7 @@ class Clock:
         and one that takes some three times as long."""
         shape = (spec.backbone, spec.width, spec.image_size)
         if shape not in self._lines:
-            method = _build(spec, self.device)
+            method = self._build(spec)
             _time_step(method, 2, self.device)
             first = last = _time_step(method, 2, self.device)
             images = 2
@@ -164,6 +162,15 @@ class Clock:
             self._lines[shape] = (max(first - 2 * each, 0.0), each)
         return self._lines[shape]
 
+    def _build(self, spec: TrialSpec) -> Method:
+        classes = self.plan.grid.known[spec.dataset].classes
+        images = min(spec.train_images or MEASURED_IMAGES, MEASURED_IMAGES)
+        method = build_method(spec, DataShape(max(images, spec.batch_size), classes), trial=0)
+        method.to(self.device).train()
+        if method.trained:
+            method.optimizers = method.build_optimizers()
+        return method
+
 
 def _small(spec: TrialSpec) -> TrialSpec:
     return spec.model_copy(
@@ -173,16 +180,6 @@ def _small(spec: TrialSpec) -> TrialSpec:
             "batch_size": min(spec.batch_size, SMALL_BATCH),
         }
     )
-
-
-def _build(spec: TrialSpec, device: torch.device) -> Method:
-    classes = DATASETS[spec.dataset].classes
-    images = min(spec.train_images or MEASURED_IMAGES, MEASURED_IMAGES)
-    method = build_method(spec, DataShape(max(images, spec.batch_size), classes), trial=0)
-    method.to(device).train()
-    if method.trained:
-        method.optimizers = method.build_optimizers()
-    return method
 
 
 def _time_step(method: Method, size: int, device: torch.device) -> float:
@@ -220,7 +217,7 @@ def training_images(plan: Plan, spec: TrialSpec) -> int:
     try:
         available = len(open_prepared(plan.data_folder(spec)).train.labels)
     except UserError:  # not prepared yet
-        available = DATASETS[spec.dataset].training_images
+        available = plan.grid.known[spec.dataset].training_images
     return min(spec.train_images or available, available)
 
 
@@ -251,23 +248,26 @@ def cost_of(
     """The cost of some specs of an artefact; `speeds` by the hash of a spec."""
     chosen = {*specs}
     shown = {(q.spec, q.readout) for q in plan.cells[artefact].values() if q.spec in chosen}
-    processes = plan.config.processes_per_job
     return Cost(
         artefact,
         len(shown),
         len(chosen),
         sum(hours_of(plan, spec, speeds[spec.hash]) for spec in chosen),
         sum(not is_possible(plan, spec) for spec in chosen),
-        max((memory_mb(spec, processes) for spec in chosen), default=0),
-        _data_mb(chosen) + max((files_mb(spec) for spec in chosen), default=0),
+        max((plan.memory_mb(spec.hash) for spec in chosen), default=0),
+        _disk_mb(plan, chosen),
     )
 
 
-def _data_mb(specs: Iterable[TrialSpec]) -> int:
-    """MB of the prepared data sets of some specs: one byte for each colour of a pixel."""
-    sets = {(spec.dataset, spec.image_size) for spec in specs}
-    images = {name: DATASETS[name].training_images + DATASETS[name].test_images for name, _ in sets}
-    return sum(int(images[name] * 3 * size**2 / 1e6) for name, size in sets)
+def _disk_mb(plan: Plan, specs: Iterable[TrialSpec]) -> int:
+    """MB of the prepared data sets of some specs, one byte for each colour of a pixel, and the most
+    that the training of one of them writes."""
+    specs = list(specs)
+    data = 0.0
+    for name, size in {(spec.dataset, spec.image_size) for spec in specs}:
+        dataset = plan.grid.known[name]
+        data += (dataset.training_images + dataset.test_images) * 3 * size**2 / 1e6
+    return int(data) + max((plan.files_mb(spec.hash) for spec in specs), default=0)
 
 
 def cheapest_part(plan: Plan, speeds: Mapping[str, Speed]) -> str:
@@ -321,15 +321,89 @@ def timed(plan: Plan, clock: Clock) -> dict[str, Speed]:
     return speeds
 
 
-def print_plan(plan: Plan) -> None:
-    """Print trainings, jobs, hours, memory and disk of every artefact, and the cheapest part."""
+@dataclass(frozen=True)
+class Estimate:
+    """What a plan costs.
+
+    Attributes:
+        costs: of each artefact, of one trial of each of its trainings.
+        hours: of all distinct trainings, one trial of each.
+        unit: what the hours are: core-hours or GPU-hours.
+        worker: the core or the GPU that they are hours of.
+        timings: how many kinds of steps were timed.
+        timed_on: type of the device.
+        memory_mb, disk_mb: as in a cost, of all trainings together.
+        cheapest: the text of `cheapest_part`.
+    """
+
+    costs: tuple[Cost, ...]
+    hours: float
+    unit: str
+    worker: str
+    timings: int
+    timed_on: str
+    memory_mb: int
+    disk_mb: int
+    cheapest: str
+
+
+def estimate(plan: Plan) -> Estimate:
+    """Time the steps of a plan; takes some seconds for each kind."""
     device = choose_device(plan.config.device)
     torch.set_num_threads(1)
     clock = Clock(plan, device)
     speeds = timed(plan, clock)
-    costs, trials, jobs = costs_of(plan, speeds), plan.grid.trials, len(plan.parts)
-    distinct = sum(hours_of(plan, spec, speeds[key]) for key, spec in plan.specs.items())
-    unit = unit_of(device)
+    costs = tuple(costs_of(plan, speeds))
+    worker = "one core of this machine"
+    if device.type == "cuda":
+        worker = torch.cuda.get_device_name(device)
+    return Estimate(
+        costs=costs,
+        hours=sum(hours_of(plan, spec, speeds[key]) for key, spec in plan.specs.items()),
+        unit=unit_of(device),
+        worker=worker,
+        timings=clock.kinds,
+        timed_on=device.type,
+        memory_mb=max((cost.memory_mb for cost in costs), default=0),
+        disk_mb=_disk_mb(plan, plan.specs.values()),
+        cheapest=cheapest_part(plan, speeds),
+    )
+
+
+def plan_as_json(plan: Plan) -> dict[str, Any]:
+    """What `print_plan` says, all trials together, for scripts."""
+    found, trials, jobs = estimate(plan), plan.grid.trials, len(plan.parts)
+    return {
+        "scale": plan.scale.name,
+        "trials": trials,
+        "artefacts": {
+            cost.artefact: {
+                "cells": cost.cells,
+                "trainings": cost.specs * trials,
+                "jobs": cost.specs * jobs,
+                "impossible": cost.impossible * trials,
+                "hours": cost.hours * trials,
+                "memory_mb": cost.memory_mb,
+                "disk_mb": cost.disk_mb,
+            }
+            for cost in found.costs
+        },
+        "distinct": {
+            "trainings": len(plan.specs) * trials,
+            "jobs": len(plan.specs) * jobs,
+            "hours": found.hours * trials,
+            "memory_mb": found.memory_mb,
+            "disk_mb": found.disk_mb,
+        },
+        "unit": found.unit,
+        "worker": found.worker,
+    }
+
+
+def print_plan(plan: Plan) -> None:
+    """Print trainings, jobs, hours, memory and disk of every artefact, and the cheapest part."""
+    found, trials, jobs = estimate(plan), plan.grid.trials, len(plan.parts)
+    costs, unit = found.costs, found.unit
 
     print(f"Plan of scale {plan.scale.name}: {trials} trials of each training\n")
     print(
@@ -344,18 +418,13 @@ def print_plan(plan: Plan) -> None:
             f"{'*' if cost.impossible else ' '}{_gb(cost.memory_mb)}{_gb(cost.disk_mb)}"
         )
     cells, specs = sum(cost.cells for cost in costs), sum(cost.specs for cost in costs)
-    worker = "one core of this machine"
-    if device.type == "cuda":
-        worker = torch.cuda.get_device_name(device)
-    every = plan.specs.values()
-    disk = _data_mb(every) + max((files_mb(spec) for spec in every), default=0)
-    memory = max((cost.memory_mb for cost in costs), default=0)
     total = sum(cost.hours for cost in costs) * trials
+    every = len(plan.specs)
     print(
         f"{'sum':10}{cells:8,}{cells * trials:15,}{specs * trials:11,}{specs * jobs:7,}"
         f"{total:13,.1f}\n"
-        f"{'distinct':10}{'':23}{len(every) * trials:11,}{len(every) * jobs:7,}"
-        f"{distinct * trials:13,.1f} {_gb(memory)}{_gb(disk)}\n"
+        f"{'distinct':10}{'':23}{every * trials:11,}{every * jobs:7,}"
+        f"{found.hours * trials:13,.1f} {_gb(found.memory_mb)}{_gb(found.disk_mb)}\n"
     )
     for cost in costs:
         if cost.impossible:
@@ -363,12 +432,12 @@ def print_plan(plan: Plan) -> None:
                 f"* {cost.artefact}: {cost.impossible * trials:,} of its trainings are not "
                 "possible, and without hours: their batch is more than the training images"
             )
-    if part := cheapest_part(plan, speeds):
-        print(part)
+    if found.cheapest:
+        print(found.cheapest)
     print(
-        f"\n{cells * trials:,} (cell, trial) pairs need {len(every) * trials:,} distinct "
-        f"trainings: {distinct * trials:,.1f} hours of {worker}, from the times of "
-        f"{clock.kinds} timings.\n{TIMED_ON[device.type]} {LEFT_OUT}",
+        f"\n{cells * trials:,} (cell, trial) pairs need {every * trials:,} distinct "
+        f"trainings: {found.hours * trials:,.1f} hours of {found.worker}, from the times of "
+        f"{found.timings} timings.\n{TIMED_ON[found.timed_on]} {LEFT_OUT}",
         flush=True,
     )
 

@@ -114,7 +114,7 @@ def _numbers(
     method, curve = train(spec, trial, data, folder, runtime)
     trained = time.perf_counter()
     test = evaluation_split(prepared, spec, trial)
-    rows = evaluate(method, spec, trial, data, test, runtime.device, folder)
+    rows, hits = evaluate(method, spec, trial, data, test, runtime.device, folder)
     evaluated = time.perf_counter()
     seconds = {
         "train_seconds": trained - begin,
@@ -141,11 +141,16 @@ def _numbers(
     if keep_encoders:
         encoders = {k: v.contiguous() for k, v in method.encoders.state_dict().items()}
         atomic_write_bytes(path.with_suffix(".encoders.safetensors"), save(encoders))
-    loss = f"loss {curve[-1]['loss']:.4f}, " if curve else ""
     accuracy = ", ".join(
         f"{row['probe']} {row['value']:.2f} %"
         for row in rows
         if row["metric"] == "top1" and not row["setting"]
     )
-    print(f"{spec}: trial {trial}: {loss}top-1 {accuracy}, {evaluated - begin:.0f} s", flush=True)
-    return {**seconds, "curve": curve, "rows": rows}
+    loss = f", loss {curve[-1]['loss']:.4f}" if curve else ""
+    # what is read first comes first: a narrow terminal cuts the line off (metaug.suite.screen)
+    print(
+        f"{spec.method} on {spec.dataset}, trial {trial}: {accuracy}, {evaluated - begin:.0f} s "
+        f"({spec.backbone}, spec {spec.hash}{loss})",
+        flush=True,
+    )
+    return {**seconds, "curve": curve, "rows": rows, "hits": hits}

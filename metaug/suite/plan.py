@@ -15,7 +15,7 @@ import pandas as pd
 
 import metaug.extras
 import metaug.paper
-from metaug.config import Config, Grid, Scale, check_batch, load_config
+from metaug.config import Config, Grid, Scale, load_config, user_datasets
 from metaug.data.arrays import MANIFEST, recorded_digest
 from metaug.data.prepare import expected_origin
 from metaug.errors import UserError
@@ -29,6 +29,7 @@ from metaug.reporting.looks import LOOKS
 from metaug.reporting.results import Query, Results, readout_of
 from metaug.reporting.tables import Table
 from metaug.spec import TrialSpec
+from metaug.suite.cluster import files_mb, memory_mb
 from metaug.suite.done import mark_path, refresh_mark
 from metaug.suite.record import Failure, read_failure, read_record, record_path
 from metaug.suite.schedule import read_schedule
@@ -44,7 +45,7 @@ class Plan:
     def __init__(self, config: Config, scale: Scale, scales: Path | None = None) -> None:
         self.config = config
         self.scale = scale
-        self.grid = Grid(scale, config)
+        self.grid = Grid(scale, config, user_datasets(config))
         self._scales = scales
         self._origins: dict[tuple[str, int], str] = {}
         self._run_lock = Path("results") / scale.name / ".run.lock"
@@ -109,12 +110,19 @@ class Plan:
         Raises:
             UserError: a record's value is not valid; names the row.
         """
+        records = {spec: self.read_records(spec) for spec in self._specs(artefact)}
+        rows = (row for spec in records for r in records[spec] for row in self._rows(spec, r))
         failures = {
             spec.hash: tuple(f"trial {failure.trial}: {failure.reason}" for failure in failed)
-            for spec in self._specs(artefact)
+            for spec in records
             if (failed := self.failures(spec))
         }
-        return Results(self.frame(artefact), failures)
+        hits = {  # records of earlier commits have none
+            (spec.hash, record["trial"]): record.get("hits", {})
+            for spec, found in records.items()
+            for record in found
+        }
+        return Results(pd.DataFrame(rows, columns=COLUMNS), failures, hits)
 
     def render(self, artefact: str, results: Results) -> Table | Drawing:
         """An artefact; one without trials is drawn from the code alone."""
@@ -216,7 +224,7 @@ class Plan:
         spec cannot be trained, that is one line on stderr and exit status 2.
         """
         with _one_line():
-            check_batch(self.specs[spec])
+            self.grid.check_batch(self.specs[spec])
             check_processes(self.specs[spec], self.config.processes_per_job)
         manifest = self.data_folder(spec) / MANIFEST
         if not manifest.exists() and {*range(self.grid.trials)} <= self.done(self.specs[spec]):
@@ -234,6 +242,15 @@ class Plan:
             folder, root = Path("data") / f"{dataset}-{size}", self.config.resolved_data_root()
             self._origins[key] = expected_origin(dataset, folder, root, self.config.sources)
         return self._origins[key]
+
+    def memory_mb(self, spec: str) -> int:
+        """The main memory that the training of a spec asks a cluster for, in MB."""
+        dataset = self.grid.known[self.specs[spec].dataset]
+        return memory_mb(self.specs[spec], dataset, self.config.processes_per_job)
+
+    def files_mb(self, spec: str) -> int:
+        """What the training of a spec writes while it runs, in MB."""
+        return files_mb(self.specs[spec], self.grid.known[self.specs[spec].dataset])
 
     def origin_of(self, spec: str) -> str:
         """The `origin` of the data set of a spec."""

@@ -11,10 +11,18 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 
 from metaug.errors import UserError
 from metaug.files import atomic_write_text
+from metaug.hits import decode_hits
 from metaug.spec import TrialSpec
 
 FORMAT = 1
@@ -59,6 +67,14 @@ class _Record(_Outcome):
     train_seconds: float
     curve: list[dict[str, float]]
     rows: list[_Row] = Field(min_length=1)
+    hits: dict[str, str] = {}
+
+    @field_validator("hits")
+    @classmethod
+    def _decodable(cls, hits: dict[str, str]) -> dict[str, str]:
+        for text in hits.values():
+            decode_hits(text)
+        return hits
 
     @model_validator(mode="after")
     def _distinct(self) -> "_Record":

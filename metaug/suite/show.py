@@ -1,7 +1,8 @@
 """What is behind a number: the spec, the trials and the commit of a cell, the cells of a claim."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import Any
 
 from metaug.errors import UserError
 from metaug.paper.claims import CLAIMS
@@ -9,8 +10,10 @@ from metaug.reporting.claims import Outcome
 from metaug.reporting.html import interval, p_value, signed
 from metaug.reporting.names import dataset_name, method_name
 from metaug.reporting.report import Training, commit_text
+from metaug.reporting.results import Query, Results
 from metaug.reporting.scorecard import tally
-from metaug.reporting.tables import Table
+from metaug.reporting.statistics import Interval
+from metaug.reporting.tables import Cell, Table
 from metaug.spec import TrialSpec, suggestion
 from metaug.suite.plan import Plan
 
@@ -30,44 +33,91 @@ def show(plan: Plan, address: str) -> str:
     Raises:
         UserError: there is no such thing (names the closest), or it has not been run.
     """
+    kind, *where = _resolve(plan, address)
+    texts: dict[str, Callable[..., str]] = {
+        "training": _training,
+        "trainings": _trainings,
+        "claim": _claim,
+        "scorecard": _scorecard,
+        "point": _point,
+        "cell": _cell,
+    }
+    return texts[kind](plan, *where)
+
+
+def show_as_json(plan: Plan, address: str) -> dict[str, Any]:
+    """The same for scripts; what has no number is null.
+
+    Raises:
+        UserError: as `show`.
+    """
+    kind, *where = _resolve(plan, address)
+    contents: dict[str, Callable[..., dict[str, Any]]] = {
+        "training": _training_as_json,
+        "trainings": _trainings_as_json,
+        "claim": _claim_as_json,
+        "scorecard": _scorecard_as_json,
+        "point": _point_as_json,
+        "cell": _cell_as_json,
+    }
+    return {"address": address, "scale": plan.scale.name, **contents[kind](plan, *where)}
+
+
+def _resolve(plan: Plan, address: str) -> tuple[Any, ...]:
+    """What kind of thing an address names, and where it is."""
     artefact, *place = address.split(":")
     if address in plan.specs:
-        return _training(plan, plan.specs[address])
+        return "training", plan.specs[address]
     if address in _CLAIMS:
-        return _claim(plan, address)
+        return "claim", address
     if artefact == SCORECARD:
-        return _scorecard(plan, *place)
+        if not place:
+            return ("scorecard",)
+        name = ":".join(place)
+        if name not in _CLAIMS:
+            raise UserError(f"{SCORECARD} has no claim {name!r}; it has C1 to {_CLAIMS[-1]}")
+        return "claim", name
     if artefact not in {*plan.specs_of, *plan.rendered}:
         known = [*plan.specs_of, *plan.rendered, SCORECARD]
         raise UserError(f"unknown artefact or spec {artefact!r}; {suggestion(artefact, known)}")
     if not place:
-        return _trainings(plan, artefact)
+        return "trainings", artefact
     if plan.rendered.get(artefact) is not Table:
-        return _point(plan, artefact, tuple(place))
+        return "point", artefact, tuple(place)
     if len(place) != 2:
         raise UserError(f"{address!r} is no cell; write ARTEFACT:ROW:COLUMN as in the CSV")
-    return _cell(plan, artefact, *place)
+    return "cell", artefact, *place
 
 
 _CLAIMS = [claim.id for claim in CLAIMS]
 
 
-def _scorecard(plan: Plan, *place: str) -> str:
-    """All claims in one line each, or the claim that is named."""
-    if place:
-        name = ":".join(place)
-        if name not in _CLAIMS:
-            raise UserError(f"{SCORECARD} has no claim {name!r}; it has C1 to {_CLAIMS[-1]}")
-        return _claim(plan, name)
+def _scorecard(plan: Plan) -> str:
+    """All claims in one line each."""
     outcomes = plan.decide(plan.results("claims"))
     rows = [[o.claim.id, o.verdict, o.claim.where, o.claim.statement] for o in outcomes]
     return f"{SCORECARD}, scale {plan.scale.name}: {tally(outcomes)}\n{_aligned(rows)}"
 
 
+def _scorecard_as_json(plan: Plan) -> dict[str, Any]:
+    outcomes = plan.decide(plan.results("claims"))
+    return {
+        "claims": [
+            {
+                "claim": outcome.claim.id,
+                "where": outcome.claim.where,
+                "statement": outcome.claim.statement,
+                "verdict": outcome.verdict,
+            }
+            for outcome in outcomes
+        ]
+    }
+
+
 def _claim(plan: Plan, name: str) -> str:
     """The comparisons of a claim, and the numbers that they compare."""
     results = plan.results("claims")
-    (outcome,) = (outcome for outcome in plan.decide(results) if outcome.claim.id == name)
+    outcome = _outcome(plan, results, name)
     cells = [[str(query), f"{len(results.values(query))} trials"] for query in outcome.queries]
     return "\n\n".join(
         [
@@ -77,6 +127,33 @@ def _claim(plan: Plan, name: str) -> str:
             _aligned([["number", "has been run"], *cells]),
         ]
     )
+
+
+def _claim_as_json(plan: Plan, name: str) -> dict[str, Any]:
+    outcome = _outcome(plan, plan.results("claims"), name)
+    return {
+        "claim": name,
+        "where": outcome.claim.where,
+        "statement": outcome.claim.statement,
+        "verdict": outcome.verdict,
+        "comparisons": [
+            {
+                "comparison": finding.text,
+                "verdict": finding.verdict,
+                "difference": _number(finding.comparison.effect),
+                "ci95": [_number(finding.comparison.low), _number(finding.comparison.high)],
+                "published": _number(finding.statement.published),
+                "p": _number(finding.p),
+                "n": finding.comparison.n,
+            }
+            for finding in outcome.findings
+        ],
+    }
+
+
+def _outcome(plan: Plan, results: Results, name: str) -> Outcome:
+    (outcome,) = (outcome for outcome in plan.decide(results) if outcome.claim.id == name)
+    return outcome
 
 
 def _comparisons(outcome: Outcome) -> str:
@@ -90,13 +167,7 @@ def _comparisons(outcome: Outcome) -> str:
 
 def _point(plan: Plan, artefact: str, place: tuple[str, ...]) -> str:
     """A place of a figure, `figure4:epochs:simclr:64`."""
-    cells = {tuple(map(str, key)): query for key, query in plan.cells.get(artefact, {}).items()}
-    if place not in cells:
-        known = [":".join(key) for key in cells]
-        raise UserError(
-            f"{artefact} has no place {':'.join(place)!r}; {suggestion(':'.join(place), known)}"
-        )
-    query = cells[place]
+    query = _query(plan, artefact, place)
     mean, half_width, n = plan.results(artefact).interval(query)
     spread = "" if math.isnan(half_width) else f" ± {half_width:.4f}"
     ours = f"{mean:.4f}{spread} (n = {n})" if n else "has not been run"
@@ -104,7 +175,48 @@ def _point(plan: Plan, artefact: str, place: tuple[str, ...]) -> str:
     return f"{head}\n\n{_training(plan, query.spec)}"
 
 
+def _point_as_json(plan: Plan, artefact: str, place: tuple[str, ...]) -> dict[str, Any]:
+    query = _query(plan, artefact, place)
+    ours = _interval_as_json(plan.results(artefact).interval(query))
+    return {"ours": ours, "trainings": [_training_as_json(plan, query.spec)]}
+
+
+def _query(plan: Plan, artefact: str, place: tuple[str, ...]) -> Query:
+    cells = {tuple(map(str, key)): query for key, query in plan.cells.get(artefact, {}).items()}
+    if place not in cells:
+        known = [":".join(key) for key in cells]
+        raise UserError(
+            f"{artefact} has no place {':'.join(place)!r}; {suggestion(':'.join(place), known)}"
+        )
+    return cells[place]
+
+
 def _cell(plan: Plan, artefact: str, row_name: str, column_name: str) -> str:
+    cell = _found_cell(plan, artefact, row_name, column_name)
+    mean, half_width, n = cell.ours
+    lines = [f"{artefact}:{row_name}:{column_name}, scale {plan.scale.name}"]
+    if n:
+        spread = "" if math.isnan(half_width) else f" ± {half_width:.4f}"
+        lines.append(f"ours       {mean:.4f}{spread} (n = {n})")
+    elif _is_quoted(row_name):
+        lines.append("ours       none: the paper quotes this number from elsewhere")
+    else:
+        lines.append(f"ours       {mean:.4f}: what the others in the column differ from")
+    if not math.isnan(cell.published):
+        lines.append(f"published  {cell.published:g}")
+    return "\n\n".join(["\n".join(lines), *(_training(plan, spec) for spec in _specs(plan, cell))])
+
+
+def _cell_as_json(plan: Plan, artefact: str, row_name: str, column_name: str) -> dict[str, Any]:
+    cell = _found_cell(plan, artefact, row_name, column_name)
+    return {
+        "ours": _interval_as_json(cell.ours),
+        "published": _number(cell.published),
+        "trainings": [_training_as_json(plan, spec) for spec in _specs(plan, cell)],
+    }
+
+
+def _found_cell(plan: Plan, artefact: str, row_name: str, column_name: str) -> Cell:
     table = plan.render(artefact, plan.results(artefact))
     assert isinstance(table, Table)
     rows = {row.name: row for row in table.rows}
@@ -116,25 +228,30 @@ def _cell(plan: Plan, artefact: str, row_name: str, column_name: str) -> str:
             f"{artefact} has no column {column_name!r}; {suggestion(column_name, columns)}"
         )
     cell = table.cell(rows[row_name], columns[column_name])
-    mean, half_width, n = cell.ours
-    quoted_only = row_name.endswith("_quoted")
-    if math.isnan(mean) and not quoted_only:
+    if math.isnan(cell.ours.mean) and not _is_quoted(row_name):
         raise UserError(
             f"{artefact}:{row_name}:{column_name} has not been run; "
             f"snakemake --cores all {artefact} runs what is missing"
         )
-    lines = [f"{artefact}:{row_name}:{column_name}, scale {plan.scale.name}"]
-    if n:
-        spread = "" if math.isnan(half_width) else f" ± {half_width:.4f}"
-        lines.append(f"ours       {mean:.4f}{spread} (n = {n})")
-    elif quoted_only:
-        lines.append("ours       none: the paper quotes this number from elsewhere")
-    else:
-        lines.append(f"ours       {mean:.4f}: what the others in the column differ from")
-    if not math.isnan(cell.published):
-        lines.append(f"published  {cell.published:g}")
-    specs = getattr(cell.ours, "specs", ())
-    return "\n\n".join(["\n".join(lines), *(_training(plan, plan.specs[key]) for key in specs)])
+    return cell
+
+
+def _is_quoted(row_name: str) -> bool:
+    """Whether the paper has a row from elsewhere, so that there is none of ours."""
+    return row_name.endswith("_quoted")
+
+
+def _specs(plan: Plan, cell: Cell) -> list[TrialSpec]:
+    return [plan.specs[key] for key in getattr(cell.ours, "specs", ())]
+
+
+def _interval_as_json(interval: Interval) -> dict[str, Any]:
+    mean, half_width, n = interval
+    return {"mean": _number(mean), "ci95": _number(half_width), "n": n}
+
+
+def _number(value: float) -> float | None:
+    return float(value) if math.isfinite(value) else None
 
 
 def _trainings(plan: Plan, artefact: str) -> str:
@@ -146,6 +263,24 @@ def _trainings(plan: Plan, artefact: str) -> str:
         done = len(plan.read_records(spec))
         lines.append(f"{spec.hash}  {done}/{plan.grid.trials}  {_name(plan, spec)}")
     return "\n".join(lines)
+
+
+def _trainings_as_json(plan: Plan, artefact: str) -> dict[str, Any]:
+    specs = plan.specs_of.get(artefact, ())
+    return {
+        "files": [str(path) for path in plan.files(artefact) if path.exists()]
+        if artefact in plan.rendered
+        else [],
+        "trainings": [
+            {
+                "spec": spec.hash,
+                "name": _name(plan, spec),
+                "trials": plan.grid.trials,
+                "done": len(plan.read_records(spec)),
+            }
+            for spec in specs
+        ],
+    }
 
 
 def _name(plan: Plan, spec: TrialSpec) -> str:
@@ -178,6 +313,30 @@ def _training(plan: Plan, spec: TrialSpec) -> str:
         f"spec {spec.hash}: {_name(plan, spec)}\n{training.json}\n\n{table}\n"
         f"records: {plan.folder(spec)}"
     )
+
+
+def _training_as_json(plan: Plan, spec: TrialSpec) -> dict[str, Any]:
+    training = Training(spec, plan.setting(spec), tuple(plan.read_records(spec)))
+    return {
+        "spec": spec.hash,
+        "name": _name(plan, spec),
+        "settings": spec.model_dump(mode="json"),
+        "records": str(plan.folder(spec)),
+        "trials": [
+            {
+                "trial": record["trial"],
+                "seed": record["seed"],
+                "started": record["started"],
+                "seconds": record["train_seconds"],
+                **{key: record["provenance"][key] for key in ("device", "commit", "dirty")},
+                "numbers": {
+                    " ".join(part for part in key if part): training.value(record, key)
+                    for key in training.metrics
+                },
+            }
+            for record in training.records
+        ],
+    }
 
 
 def _aligned(rows: Sequence[Sequence[str]]) -> str:

@@ -89,8 +89,19 @@ class TrainingSet:
 
 
 def validation_rows(labels: np.ndarray, trial: int) -> np.ndarray:
-    """Rows of the training split that a trial holds out: a class-balanced tenth, ascending."""
-    return balanced_subset(labels, len(labels) // 10, validation_generator(trial))
+    """Rows of the training split that a trial holds out: a class-balanced tenth, ascending.
+
+    Raises:
+        UserError: a class has so few images that none would be left to train on.
+    """
+    held_out = balanced_subset(labels, len(labels) // 10, validation_generator(trial))
+    lost = np.setdiff1d(labels[held_out], np.delete(labels, held_out))
+    if len(lost):
+        raise UserError(
+            f"a validation part of {len(held_out)} images would hold all of class {lost[0]}: "
+            "measure on probe: {split: test}"
+        )
+    return held_out
 
 
 def evaluation_split(prepared: Prepared, spec: TrialSpec, trial: int) -> Split:

@@ -80,7 +80,7 @@ def rows_of(name):
     spec = grid().spec(name, "digits_m")
     method = build_method(spec, DataShape(300, 7), trial=0)
     train = TrainingSet(test.images, torch.from_numpy(test.labels), 7)
-    return method, test, evaluate(method, spec, 0, train, test, CPU)
+    return method, test, evaluate(method, spec, 0, train, test, CPU).rows
 
 
 def test_own_predictions_are_scored_as_a_probe_of_their_own():

@@ -171,8 +171,7 @@ def test_the_files_are_ordinary_npy_files(tmp_path):
 
 def test_an_unknown_data_set_is_named(tmp_path):
     message = error_of(prepare, "cifar11", 32, tmp_path / "out", tmp_path)
-    assert "unknown data set 'cifar11'" in message
-    assert "cifar10" in message
+    assert "data set cifar11 not found; did you mean 'cifar10'?" in message
 
 
 @pytest.mark.parametrize("image_size", [0, -3])

@@ -20,10 +20,24 @@ def gaussians(n, classes, spread, dim=10, seed=0):
     return features * 10 ** torch.linspace(-2, 2, dim) + 3, labels
 
 
-def probe(train, test, classes, seed=0, **settings):
+def probed(train, test, classes, seed=0, **settings):
     spec = ProbeSpec(**settings)
     copies = train if isinstance(train, list) else [train]
     return linear_probe(copies, test, classes, spec, torch.Generator().manual_seed(seed), CPU)
+
+
+def probe(train, test, classes, seed=0, **settings):
+    return probed(train, test, classes, seed, **settings).numbers
+
+
+def test_hits_are_the_accuracy_image_by_image():
+    train, test = gaussians(200, 4, 1.5), gaussians(300, 4, 1.5, seed=1)
+    numbers, hits = probed(train, test, 4, epochs=6, averaged_epochs=5, learning_rate=0.01)
+    assert hits.shape == (300,) and 0 <= hits.min() < hits.max() == 5
+    assert float(hits.double().mean()) / 5 * 100 == pytest.approx(numbers["top1"])
+    once = probed(train, test, 4, epochs=6, averaged_epochs=1, learning_rate=0.01).hits
+    assert set(once.tolist()) == {0, 1}
+    assert ((hits == 5) <= (once == 1)).all()  # right in all of the last five, so in the last
 
 
 @pytest.mark.parametrize("classes, spread", [(3, 0.3), (4, 1.0), (8, 1.0)])

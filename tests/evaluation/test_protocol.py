@@ -32,7 +32,7 @@ def run(make_spec, ready, training_set, test_split):
     def evaluated(name, trial=0, **changes):
         spec = make_spec(name, **changes)
         method = ready(spec)
-        return method, evaluate(method, spec, trial, training_set, test_split, CPU)
+        return method, evaluate(method, spec, trial, training_set, test_split, CPU).rows
 
     return evaluated
 

@@ -217,8 +217,9 @@ def joined(*settings: str) -> str:
 def results_from(
     values: Mapping[Query, Sequence[float]],
     failures: Mapping[str, tuple[str, ...]] | None = None,
+    hits: Mapping[tuple[str, int], Mapping[str, str]] | None = None,
 ) -> Results:
-    """Results with these values by trial, and what says of which spec that trials failed."""
+    """Results with these values by trial; failures and hits are those of `Results`."""
     rows = [
         {
             **{"scale": query.spec.scale, "spec": query.spec.hash, "trial": i, "seed": 1000 + i},
@@ -229,7 +230,7 @@ def results_from(
         for query, trials in values.items()
         for i, value in enumerate(trials)
     ]
-    return Results(pd.DataFrame(rows, columns=COLUMNS), failures)
+    return Results(pd.DataFrame(rows, columns=COLUMNS), failures, hits)
 
 
 def published_as_results(artefact: str) -> Results:

@@ -2,8 +2,10 @@ import math
 
 import pandas as pd
 import pytest
+import torch
 
 from metaug.errors import UserError
+from metaug.hits import encode_hits
 from metaug.reporting.results import (
     NOT_RUN,
     Query,
@@ -89,3 +91,20 @@ def test_failed_trials_are_remembered_beside_the_others_and_alone():
     assert failed_of(results.interval(CONV)) == failed_of(results.interval(FC)) == failed
     assert failed_of(results.difference(CONV, Query(OTHER, "conv"))) == failed
     assert failed_of(results.interval(Query(OTHER, "conv"))) == ()
+
+
+def texts(*hits: list[int]) -> dict[tuple[str, int], dict[str, str]]:
+    return {
+        (SPEC.hash, trial): {"conv": encode_hits(torch.tensor(numbers))}
+        for trial, numbers in enumerate(hits)
+    }
+
+
+def test_accuracy_by_image_is_the_mean_over_trials_of_the_share_of_epochs() -> None:
+    epochs = SPEC.probe.averaged_epochs
+    hits = texts([epochs, 0, epochs, 0], [epochs, epochs, 0, 0])
+    results = results_from({CONV: [50.0, 50.0]}, hits=hits)
+    assert results.of_images(CONV, [0, 1]).tolist() == [100.0, 50.0, 50.0, 0.0]
+    assert results.of_images(CONV, [0]).tolist() == [100.0, 0.0, 100.0, 0.0]
+    for unknown, trials in ((FC, [0]), (CONV, [0, 2]), (Query(SPEC, "conv", "top5"), [0])):
+        assert results.of_images(unknown, trials) is None

@@ -137,6 +137,11 @@ def test_figure_is_saved_in_three_forms(figure, tmp_path):
     assert (width, height) == (650, 440)  # 3.25 × 2.2 inches at 200 dpi
 
 
+def test_saving_a_figure_says_nothing(figure, tmp_path, caplog):
+    save_figure(figure, tmp_path / "figure4", DATA)
+    assert not caplog.records
+
+
 def test_pdf_is_as_wide_as_the_column_and_embeds_its_fonts(figure, tmp_path):
     save_figure(figure, tmp_path / "figure4", DATA)
     pdf = (tmp_path / "figure4.pdf").read_bytes()

@@ -21,6 +21,7 @@ from metaug.config import Config, Grid, Scale
 from metaug.data.arrays import open_prepared
 from metaug.data.prepare import prepare
 from metaug.errors import Diverged, UserError
+from metaug.evaluation.protocol import Evaluation
 from metaug.spec import TrialSpec
 from metaug.suite import job
 from metaug.suite.done import mark_path
@@ -382,7 +383,7 @@ def test_a_summary_that_is_not_finite_is_a_failure_and_no_record(
     data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     row = {"probe": "conv", "setting": "", "metric": "top1", "value": float("nan")}
-    monkeypatch.setattr(job, "evaluate", lambda *_: [row])
+    monkeypatch.setattr(job, "evaluate", lambda *_: Evaluation([row], {}))
     run(make_spec(), data, tmp_path, range(1))
     failure = read_failure(tmp_path / "out", make_spec(), 0)
     assert failure

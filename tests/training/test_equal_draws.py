@@ -24,7 +24,7 @@ def trained(make_spec, training_set, tmp_path, quiet_runtime):
         spec = make_spec(name, optimizer="adam", learning_rate=1e-3, **changes)
         method, curve = train(spec, 5, training_set, tmp_path / str(next(numbers)), quiet_runtime)
         test = Split(training_set.images[:, ::-1].copy(), training_set.labels.numpy())
-        rows = evaluate(method, spec, 5, training_set, test, CPU)
+        rows = evaluate(method, spec, 5, training_set, test, CPU).rows
         accuracies = {
             (row["probe"], row["metric"]): row["value"]
             for row in rows

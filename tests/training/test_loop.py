@@ -20,6 +20,7 @@ from metaug.training.loop import (
     choose_device,
     evaluation_split,
     train,
+    validation_rows,
 )
 
 
@@ -423,6 +424,13 @@ def test_a_validation_part_is_held_out_of_the_training_images(make_spec, trainin
     tested = make_spec("simclr", train_images=100)
     assert evaluation_split(prepared, tested, 0) is prepared.test
     assert len(TrainingSet.of(split, make_spec("simclr"), 0, 4)) == 200
+
+
+def test_a_class_that_would_be_held_out_whole_is_refused():
+    labels = np.repeat(np.arange(3), (50, 47, 3))
+    with pytest.raises(UserError, match="validation part of 10 images would hold all of class 2"):
+        validation_rows(labels, 0)
+    assert len(validation_rows(np.repeat(np.arange(3), (50, 46, 4)), 0)) == 10
 
 
 def test_tensorboard_gets_the_curve(make_spec, training_set, tmp_path, replace_runtime):

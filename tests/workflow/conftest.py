@@ -121,7 +121,8 @@ RENDERED = ("figure7", "scorecard", "report")
 
 def fresh_project(folder: Path) -> Project:
     folder.mkdir(exist_ok=True)
-    for name in ("Snakefile", "workflow", "profiles", "config", "metaug", "baselines"):
+    screen = "snakemake_logger_plugin_metaug"
+    for name in ("Snakefile", "workflow", "profiles", "config", "metaug", "baselines", screen):
         source = ROOT / name
         if source.is_dir():
             shutil.copytree(source, folder / name, ignore=shutil.ignore_patterns("__pycache__"))

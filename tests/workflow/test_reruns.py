@@ -149,7 +149,7 @@ def test_deleted_tidy_frame_is_gathered_again_and_nothing_else_done(rendered: Pr
     content = tidy.read_bytes()
     assert len(content.splitlines()) > 1
     tidy.unlink()
-    done = rendered.snakemake("figure7")
+    done = rendered.snakemake("figure7", "--printshellcmds")  # with Snakemake's own report
     assert done.returncode == 0, done.stderr
     assert tidy.read_bytes() == content
     assert re.findall(r"rule (\w+):", done.stderr) == ["trials", "figure7"]

@@ -20,9 +20,7 @@ for part, trials in enumerate(PLAN.parts):
         resources:
             **EARLIER_JOBS,
             gpu=GPU * PLAN.config.processes_per_job,
-            mem_mb=lambda wildcards: memory_mb(
-                PLAN.specs[wildcards.spec], PLAN.config.processes_per_job
-            ),
+            mem_mb=lambda wildcards: PLAN.memory_mb(wildcards.spec),
         params:
             trials=list(trials),
             data=lambda wildcards: str(PLAN.data_folder(wildcards.spec)),
