@@ -35,7 +35,8 @@ TIMEOUT = timedelta(hours=1)
 """How long a process waits for the others in one exchange."""
 
 GRACE = 2.0
-"""Seconds that a helper has to notice that the job has ended, before it complains."""
+"""Seconds in which a process whose exchange has failed notices that the other one has ended, before
+it complains."""
 
 
 @contextmanager
@@ -85,6 +86,9 @@ def helpers(
     try:
         _join(store, 0, len(devices), devices[0])
         yield replace(runtime, announce=announce)
+    except RuntimeError:
+        time.sleep(GRACE)  # if it came of the end of a helper, `_watch` ends this process meanwhile
+        raise
     finally:
         done.set()
         for child in children:
