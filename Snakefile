@@ -1,5 +1,5 @@
-"""MetAug reproduction suite. Targets: table1 ... table6, figure1 ... figure7, extra1 ... extra7,
-tables, figures, scorecard, report, all; plan. See README.md.
+"""MetAug reproduction suite. Targets: table1 ... table6, dots1, figure1 ... figure7, extra1 ...
+extra7, tables, figures, scorecard, report, all; plan. See README.md.
 
 snakemake --cores all table1
 snakemake --cores all table1 --config scale=lite data_root=DIR

@@ -84,5 +84,5 @@ def render(grid: Grid, results: Results) -> Drawing:
     return Drawing(
         figure,
         data_of(shown, "quantity", "delta"),
-        full_caption(sentences, scale, shown.values()),
+        full_caption(sentences, scale, shown.values(), dots=True),
     )

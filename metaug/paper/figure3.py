@@ -81,5 +81,7 @@ def render(grid: Grid, results: Results) -> Drawing:
     return Drawing(
         figure,
         data_of(shown, "line", "phi_dec"),
-        full_caption((caption, *stand_in_note((dataset,), (DATASET,))), scale, shown.values()),
+        full_caption(
+            (caption, *stand_in_note((dataset,), (DATASET,))), scale, shown.values(), dots=True
+        ),
     )

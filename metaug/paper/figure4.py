@@ -96,5 +96,7 @@ def render(grid: Grid, results: Results) -> Drawing:
     return Drawing(
         figure,
         data_of(shown, "equal", "method", "batch_size"),
-        full_caption((caption, *stand_in_note((dataset,), (DATASET,))), scale, shown.values()),
+        full_caption(
+            (caption, *stand_in_note((dataset,), (DATASET,))), scale, shown.values(), dots=True
+        ),
     )

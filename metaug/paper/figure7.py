@@ -66,5 +66,7 @@ def render(grid: Grid, results: Results) -> Drawing:
     return Drawing(
         figure,
         data_of(shown, "gamma", published={(PRINTED_GAMMA,): paper} if on_paper else {}),
-        full_caption((*sentences, *stand_in_note((dataset,), (DATASET,))), scale, shown.values()),
+        full_caption(
+            (*sentences, *stand_in_note((dataset,), (DATASET,))), scale, shown.values(), dots=True
+        ),
     )

@@ -77,8 +77,10 @@ def canvas(
         yield figure, list(axes.flat)
 
 
-def full_caption(sentences: Iterable[str], scale: str, intervals: Iterable[Interval]) -> str:
-    """The caption with the scale and the number of trials."""
+def full_caption(
+    sentences: Iterable[str], scale: str, intervals: Iterable[Interval], *, dots: bool = False
+) -> str:
+    """The caption with the scale and the number of trials; `dots`: it has a dot for each trial."""
     intervals = list(intervals)
     failures = dict.fromkeys(text for interval in intervals for text in failed_of(interval))
     failed = f"Left out because they failed: {'; '.join(failures)}." if failures else ""
@@ -88,8 +90,8 @@ def full_caption(sentences: Iterable[str], scale: str, intervals: Iterable[Inter
     n = f"{counts[0]}" if len(counts) == 1 else f"{counts[0]} to {counts[-1]}"
     trials = f"Means over n = {n} trial{'' if counts == [1] else 's'}"
     bars = ", 95 % t-intervals" if counts[-1] >= FEWEST_TRIALS else ""
-    dots = "; small dots are single trials, of two" if 2 in counts else ""
-    notes = (*sentences, SCALE_NOTES[scale], f"{trials}{bars}{dots}.", failed)
+    single = "; small dots are single trials" if dots and counts[-1] > 1 else ""
+    notes = (*sentences, SCALE_NOTES[scale], f"{trials}{bars}{single}.", failed)
     return " ".join(filter(None, notes))
 
 
@@ -112,7 +114,7 @@ def curve(
 ) -> None:
     """Means with error bars, joined by a line; points that were not run are left out.
 
-    Where there are fewer than `FEWEST_TRIALS` trials, each is a small dot in place of a bar.
+    Each trial is a small dot, where there are several; fewer than `FEWEST_TRIALS` have no bar.
     `dodge` moves the points, by a factor, so that bars of several curves stand side by side.
     """
     run = {x: points[x] for x in sorted(points) if points[x].n}
@@ -128,10 +130,10 @@ def curve(
         elinewidth=0.8,
         label=label,
     )
-    few = {x: point for x, point in run.items() if 1 < point.n < FEWEST_TRIALS}
-    for x, point in few.items():
-        values = values_of(point)
-        axes.plot([x * dodge] * len(values), values, ".", color=style.color, markersize=3)
+    for x, point in run.items():
+        if len(values := values_of(point)) > 1:
+            places = [x * dodge] * len(values)
+            axes.plot(places, values, ".", color=style.color, markersize=3, alpha=0.5)
 
 
 def level(axes: Axes, interval: Interval, label: str) -> None:

@@ -142,15 +142,16 @@ def _by_dataset(trainings: Sequence[Training]) -> dict[str, list[Training]]:
 
 
 def _place(name: str) -> tuple[int, str]:
-    """Tables, then figures, then extras."""
-    kinds = ("table", "figure")
+    """Tables, then tables as dots, then figures, then extras."""
+    kinds = ("table", "dots", "figure")
     return next((i for i, kind in enumerate(kinds) if name.startswith(kind)), len(kinds)), name
 
 
 def _title(name: str) -> str:
-    """Figure 2 for figure2."""
+    """Figure 2 for figure2, Table 1 as dots for dots1."""
     word = name.rstrip("0123456789")
-    return f"{word.capitalize()} {name.removeprefix(word)}".strip()
+    number = name.removeprefix(word)
+    return f"Table {number} as dots" if word == "dots" else f"{word.capitalize()} {number}".strip()
 
 
 def _facts(trainings: Sequence[Training]) -> dict[str, object]:

@@ -140,7 +140,8 @@ def chance_of_decision(finding: Finding, results: Results, look: int) -> float:
     spread = deviation * math.sqrt(1 / n - 1 / look)
     holds = stats.norm.sf((limit - statement.margin - mean) / spread)
     # reversed, or below what is printed (nan: nothing is)
-    bound = max(statement.margin, *(p for p in (statement.published,) if not math.isnan(p)), 0.0)
+    bounds = (-statement.margin, statement.published)
+    bound = max(value for value in bounds if not math.isnan(value))
     fails = stats.norm.cdf((bound - limit - mean) / spread)
     return float(min(1.0, holds + fails))
 

@@ -238,7 +238,7 @@ def costs_of(plan: Plan, speeds: Mapping[str, Speed]) -> list[Cost]:
     return [
         cost_of(plan, name, plan.specs_of[name], speeds)
         for name in plan.rendered
-        if name in plan.artefacts
+        if name in plan.artefacts and not name.startswith("dots")
     ]
 
 

@@ -96,8 +96,8 @@ class Plan:
 
     @property
     def figures(self) -> list[str]:
-        """The paper's figures."""
-        return [name for name in self.rendered if name.startswith("figure")]
+        """The paper's figures, and its Table 1 as a dot plot."""
+        return [name for name in self.rendered if name.startswith(("figure", "dots"))]
 
     @property
     def tidy_frame(self) -> Path:

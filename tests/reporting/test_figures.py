@@ -50,8 +50,10 @@ def test_captions_say_scale_and_trials():
     assert caption.endswith("Means over n = 3 trials, 95 % t-intervals.")
     several = full_caption((), "full", [Interval(1, 0.1, 3), Interval(1, 0.1, 20)])
     assert several.endswith("Means over n = 3 to 20 trials, 95 % t-intervals.")
-    two = full_caption((), "full", [Interval(1, NAN, 2)])
-    assert two.endswith("Means over n = 2 trials; small dots are single trials, of two.")
+    two = full_caption((), "full", [Interval(1, NAN, 2)], dots=True)
+    assert two.endswith("Means over n = 2 trials; small dots are single trials.")
+    one = full_caption((), "full", [Interval(1, NAN, 1)], dots=True)
+    assert one.endswith("Means over n = 1 trial.")
     assert full_caption((), "full", [Interval(1, NAN, 1)]).endswith("Means over n = 1 trial.")
     assert full_caption(("One.",), "lite", [NOTHING]).endswith("Nothing has been run.")
 
@@ -86,6 +88,14 @@ def test_two_trials_are_dots_and_have_no_bar(axes):
     dots = [line.get_xydata().tolist() for line in axes.lines if line.get_marker() == "."]
     assert dots == [[[1, 10], [1, 12]]]
     assert axes.get_legend_handles_labels()[1] == ["ours"]
+
+
+def test_every_trial_is_a_dot_beside_its_bar(axes):
+    curve(axes, {1: interval_of(pd.Series([10.0, 12.0, 11.0]))}, STYLE, "ours", dodge=2)
+    (bars,) = axes.containers[0].lines[2]
+    assert len(bars.get_segments()) == 1
+    dots = [line.get_xydata().tolist() for line in axes.lines if line.get_marker() == "."]
+    assert dots == [[[2, 10], [2, 12], [2, 11]]]
 
 
 def test_a_level_has_a_band_as_high_as_its_interval(axes):

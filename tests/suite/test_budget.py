@@ -140,6 +140,17 @@ def decided_at_ten(values: np.ndarray) -> np.ndarray:
     return np.min(p_values, axis=0) <= LEVELS[10]
 
 
+def test_at_least_as_good_is_reversed_below_minus_its_margin_alone() -> None:
+    base = np.array([-1.2, -0.4, 0.0, 0.4, 1.2])
+    results = results_from({A: above(0.3 * base / base.std(ddof=1)), B: above(ZEROS)})
+    statement = Statement("a ≥ b", quantity(A), quantity(B), margin=0.2)
+    finding = Finding(statement, statement.compare(results))
+    limit = stats.t.ppf(1 - LEVELS[10], 9) * 0.3 / 10**0.5
+    at_the_look = stats.norm(0.0, 0.3 * (1 / 5 - 1 / 10) ** 0.5)
+    expected = at_the_look.sf(limit - 0.2) + at_the_look.cdf(-0.2 - limit)
+    assert chance_of_decision(finding, results, 10) == pytest.approx(expected)
+
+
 def test_equal_trials_are_certain_to_decide_and_single_ones_tell_nothing() -> None:
     equal = results_from({A: above([1.0] * 5), B: above(ZEROS)})
     assert chance_of_decision(finding_of(A, B, equal), equal, 10) == 1.0
