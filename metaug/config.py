@@ -316,7 +316,8 @@ class Grid:
         fields: dict[str, Any] = {
             "scale": self.scale.name,
             "dataset": dataset,
-            "image_size": size.image_size,
+            # a method that cuts images into pieces needs so many pixels in every preset
+            "image_size": self.scale.methods.get(method, {}).get("image_size", size.image_size),
             "train_images": size.train_images,
             "method": method,
             "method_version": kind.version,

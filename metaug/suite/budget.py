@@ -13,11 +13,11 @@ goes on with it; after that the next one is made.
 import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from scipy import stats
 
-from metaug.files import atomic_write_text
 from metaug.reporting.claims import Finding, Outcome, Statement
 from metaug.reporting.looks import LEVELS, LOOKS
 from metaug.reporting.results import Results
@@ -167,12 +167,16 @@ def seconds_of(plan: Plan) -> dict[str, float]:
 
 
 def _recorded(plan: Plan, spec: TrialSpec) -> float | None:
-    threads = plan.config.threads_per_job
-    seconds = [
-        threads * (record["train_seconds"] + record["probe_seconds"])
-        for record in plan.read_records(spec)
-    ]
+    seconds = [_core_seconds(record) for record in plan.read_records(spec)]
     return sum(seconds) / len(seconds) if seconds else None
+
+
+def _core_seconds(record: Mapping[str, Any]) -> float:
+    """What a trial took of its cores or, on a GPU, of the GPU; a shared machine does not lengthen
+    the former."""
+    if record["provenance"]["device"] == "cpu":
+        return float(record["cpu_seconds"])
+    return float(record["train_seconds"] + record["probe_seconds"])
 
 
 def next_schedule(plan: Plan, hours: float) -> Schedule:
@@ -185,7 +189,8 @@ def next_schedule(plan: Plan, hours: float) -> Schedule:
 
 
 def open_schedule(plan: Plan) -> None:
-    """At the start of a run with a budget: go on with the schedule that there is, or make the next.
+    """Before a run with a budget: go on with the schedule that there is, or make the next, which
+    `Plan.start` writes.
 
     A schedule is gone on with while trials of it are missing and the budget asked for is the same.
     """
@@ -195,7 +200,7 @@ def open_schedule(plan: Plan) -> None:
     found = read_schedule(plan.budget_file)
     if found is None or found.hours != hours or not _missing(plan, found):
         found = next_schedule(plan, hours)
-        atomic_write_text(plan.budget_file, found.model_dump_json(indent=1) + "\n")
+    plan.schedule = found
 
 
 def _missing(plan: Plan, found: Schedule) -> bool:

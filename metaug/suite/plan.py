@@ -32,7 +32,7 @@ from metaug.spec import TrialSpec
 from metaug.suite.cluster import files_mb, memory_mb
 from metaug.suite.done import mark_path, refresh_mark
 from metaug.suite.record import Failure, read_failure, read_record, record_path
-from metaug.suite.schedule import read_schedule
+from metaug.suite.schedule import Schedule, read_schedule, write_schedule
 from metaug.training.parallel import check_processes
 
 TABLE_ENDINGS = ("csv", "md", "tex", "html")
@@ -196,10 +196,9 @@ class Plan:
         return Path("results") / self.scale.name / "budget.json"
 
     @cached_property
-    def scheduled(self) -> Mapping[str, list[int]]:
-        """The trials that a run with a budget trains, by hash of a spec."""
-        found = read_schedule(self.budget_file)
-        return found.trials if found else {}
+    def schedule(self) -> Schedule | None:
+        """What a run with a budget trains; the process that starts the run decides it."""
+        return read_schedule(self.budget_file)
 
     def folder(self, spec: TrialSpec | str) -> Path:
         """Folder of a spec's records."""
@@ -266,7 +265,7 @@ class Plan:
         return [
             self.mark(spec, range(trial, trial + 1))
             for spec in self._specs(artefact)
-            for trial in self.scheduled.get(spec.hash, ())
+            for trial in (self.schedule.trials.get(spec.hash, ()) if self.schedule else ())
         ]
 
     def mark(self, spec: TrialSpec | str, trials: range) -> Path:
@@ -372,6 +371,8 @@ class Plan:
         """
         with _one_line():
             self._held.enter_context(exclusive(self._run_lock, wait=True))
+            if self.config.hours is not None and self.schedule:
+                write_schedule(self.schedule, self.budget_file)
 
     def finish(self, asked_for: Iterable[Mapping[str, str]]) -> None:
         """The end of a run: gather all records; failed trials are an error.

@@ -4,6 +4,8 @@ from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from metaug.files import atomic_write_text
+
 
 class Schedule(BaseModel):
     """What a run with a budget trains.
@@ -19,6 +21,11 @@ class Schedule(BaseModel):
     hours: float
     trials: dict[str, list[int]]
     planned_hours: float
+
+
+def write_schedule(schedule: Schedule, path: Path) -> None:
+    """Write it, atomically."""
+    atomic_write_text(path, schedule.model_dump_json(indent=1) + "\n")
 
 
 def read_schedule(path: Path) -> Schedule | None:

@@ -13,7 +13,7 @@ from metaug.reporting.results import Query, Results
 from metaug.suite import budget
 from metaug.suite.budget import chance_of_decision, next_schedule, open_schedule, schedule
 from metaug.suite.plan import Plan
-from metaug.suite.schedule import Schedule, read_schedule
+from metaug.suite.schedule import Schedule, read_schedule, write_schedule
 from tests.paper.conftest import results_of
 from tests.paper.synthetic import NOTHING, plan_of, results_from
 
@@ -165,6 +165,19 @@ def plan(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Plan:
     return plan_with(hours=2.0)
 
 
+def begin(plan: Plan) -> Schedule:
+    """The start of a run: its schedule, which is in the file then."""
+    open_schedule(plan)
+    write_schedule(plan.schedule, plan.budget_file)
+    return read_schedule(plan.budget_file)
+
+
+def test_a_dry_run_writes_nothing(plan: Plan) -> None:
+    open_schedule(plan)
+    assert plan.schedule.trials
+    assert not plan.budget_file.exists()
+
+
 def plan_with(hours: float) -> Plan:
     config = PLAN.config.model_copy(update={"hours": hours})
     return Plan(config, PLAN.scale)
@@ -173,32 +186,26 @@ def plan_with(hours: float) -> Plan:
 def test_an_interrupted_run_goes_on_and_a_finished_one_is_followed_by_the_next(
     plan: Plan, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    open_schedule(plan)
-    first = read_schedule(plan.budget_file)
+    first = begin(plan)
     assert first == next_schedule(plan, 2.0)
     done = {key: {0} for key in first.trials}
     monkeypatch.setattr(Plan, "done", lambda self, spec: frozenset(done.get(spec.hash, ())))
-    open_schedule(plan)
-    assert read_schedule(plan.budget_file) == first
+    assert begin(plan) == first
     done.update({key: {*trials} for key, trials in first.trials.items()})
-    open_schedule(plan)
-    second = read_schedule(plan.budget_file)
+    second = begin(plan)
     assert second.trials
     assert not any({*trials} & done.get(key, set()) for key, trials in second.trials.items())
 
 
 def test_another_budget_is_another_schedule_and_a_damaged_one_is_made_again(plan: Plan) -> None:
-    open_schedule(plan)
-    first = read_schedule(plan.budget_file)
-    open_schedule(plan_with(hours=4.0))
-    assert read_schedule(plan.budget_file).planned_hours > first.planned_hours
+    first = begin(plan)
+    assert begin(plan_with(hours=4.0)).planned_hours > first.planned_hours
     plan.budget_file.write_text("{")
-    open_schedule(plan)
-    assert read_schedule(plan.budget_file) == first
+    assert begin(plan) == first
 
 
 def test_a_run_with_a_budget_asks_for_the_scheduled_trials_and_nothing_else(plan: Plan) -> None:
-    open_schedule(plan)
+    begin(plan)
     wanted = {mark for name in PLAN.artefacts for mark in plan.marks(name)}
     trials = read_schedule(plan.budget_file).trials
     assert wanted == {
