@@ -25,7 +25,7 @@ CAPTION = (
     "Top-1 accuracy of linear probes (Table 1) as gain over the untrained network of the same "
     "views and widths, in points, paired by trial; AlexNet conv and fc, most gain above. In "
     "brackets stand the ranks among the self-supervised methods by the numbers that the paper "
-    "prints, on conv and on fc."
+    "prints, on conv and on fc. Methods and data sets without trials are left out."
 )
 
 
@@ -36,14 +36,18 @@ def cells(grid: Grid) -> dict[TablePlace, Query]:
 
 def render(grid: Grid, results: Results) -> Drawing:
     """One panel for each data set, a row for each method, a mark for each read-out."""
-    datasets = grid.all_datasets(*table1.DATASETS) or table1.DATASETS[:1]
+    every = grid.all_datasets(*table1.DATASETS) or table1.DATASETS[:1]
     queries, scale = cells(grid), grid.scale.name
     gains = {
         place: results.difference(query, floor_query(grid, query))
         for place, query in queries.items()
         if query.spec.method != FLOOR
     }
-    methods = list(dict.fromkeys(row for row, _ in gains))
+    run = {place for place, gain in gains.items() if gain.n}
+    columns_run = {column for _, column in run}
+    datasets = [d for d in every if columns_run & {f"{d}_{probe}" for probe in LOOKS}]
+    datasets = datasets or [every[0]]
+    methods = list(dict.fromkeys(row for row, _ in gains if row in {m for m, _ in run}))
     ranks = paper_ranks()
     height = 0.9 + len(datasets) * (0.7 + ROW_HEIGHT * max(2, len(methods)))
     with canvas(

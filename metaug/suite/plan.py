@@ -140,7 +140,8 @@ class Plan:
         return Grid(scale, config)
 
     def sources(self, *names: str) -> str:
-        """A digest of the code that renders these artefacts: their modules and what all share.
+        """A digest of what these artefacts show, and of the code that renders them: their modules
+        and what all share.
 
         As a parameter of the rules that render, it has them run again after an edit; no training
         depends on it. What needs no trials is drawn from the code itself, so from all of it.
@@ -153,6 +154,9 @@ class Plan:
         if not {*names} <= self.artefacts.keys():
             files |= {*package.rglob("[!.]*.py")}
         digest = hashlib.sha256()
+        for name in sorted({*names} & self.artefacts.keys()):
+            for place, query in self.cells[name].items():
+                digest.update(f"{place} {query}\n".encode())
         for path in sorted(files):
             digest.update(path.read_bytes())
         return digest.hexdigest()[:12]
@@ -267,6 +271,19 @@ class Plan:
             for spec in self._specs(artefact)
             for trial in (self.schedule.trials.get(spec.hash, ()) if self.schedule else ())
         ]
+
+    def inputs(self, artefact: str | None = None) -> list[Path]:
+        """What an artefact, or all, are rendered from: marks and, with a budget, the records that
+        there are already, so that those that are imported are noticed."""
+        marks = self.marks(artefact)
+        if self.config.hours is None:
+            return marks
+        records = (
+            record_path(self.folder(spec), trial)
+            for spec in self._specs(artefact)
+            for trial in self._counted
+        )
+        return marks + [path for path in records if path.exists()]
 
     def mark(self, spec: TrialSpec | str, trials: range) -> Path:
         """The mark that these trials of a spec are done."""

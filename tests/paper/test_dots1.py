@@ -3,7 +3,7 @@
 import pytest
 
 from metaug.paper import dots1
-from tests.paper.synthetic import mean_of, plan_of, render_of
+from tests.paper.synthetic import NOTHING, mean_of, plan_of, render_of, results_from
 
 LITE = plan_of("lite")
 
@@ -49,3 +49,17 @@ def test_most_gain_is_above() -> None:
     gains = data.groupby("method")["gain"].mean().dropna().sort_values(ascending=False)
     first = drawing.figure.axes[1].get_yticklabels()[0].get_text()
     assert first.startswith(dots1.method_name(gains.index[0]))
+
+
+def test_what_has_no_trials_is_left_out() -> None:
+    places = dots1.cells(LITE.grid)
+    chosen = {
+        query: [60.0, 61.0, 62.0]
+        for (row, column), query in places.items()
+        if column.startswith("cifar10_") and row in ("cmc", "random_rgb_l_ab")
+    }
+    figure = dots1.render(LITE.grid, results_from(chosen)).figure
+    assert [axes.get_title() for axes in figure.axes] == ["CIFAR-10"]
+    assert [text.get_text() for text in figure.axes[0].get_yticklabels()] == ["CMC ‡ (8, 5)"]
+    nothing = dots1.render(LITE.grid, NOTHING).figure
+    assert len(nothing.axes) == 1

@@ -13,7 +13,7 @@ rule trials:
 
 rule table:
     input:
-        lambda wildcards: PLAN.marks(wildcards.artefact),
+        lambda wildcards: PLAN.inputs(wildcards.artefact),
     output:
         csv=f"{RESULTS}/tables/{{artefact}}.csv",
         md=f"{RESULTS}/tables/{{artefact}}.md",
@@ -36,7 +36,7 @@ rule table:
 
 rule figure:
     input:
-        lambda wildcards: PLAN.marks(wildcards.artefact),
+        lambda wildcards: PLAN.inputs(wildcards.artefact),
     output:
         pdf=f"{FIGURES}/{{artefact}}.pdf",
         png=report(

@@ -1,6 +1,6 @@
 rule verdicts:
     input:
-        PLAN.marks("claims"),
+        PLAN.inputs("claims"),
     output:
         SCORECARD,
     log:
@@ -15,7 +15,7 @@ rule verdicts:
 
 rule page:
     input:
-        PLAN.marks(),
+        PLAN.inputs(),
     output:
         REPORT,
     log:
