@@ -1,6 +1,5 @@
 """What a plan costs: trainings, hours at the speed of this device, memory and disk."""
 
-import sys
 import time
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
@@ -254,7 +253,7 @@ def cost_of(
         len(chosen),
         sum(hours_of(plan, spec, speeds[spec.hash]) for spec in chosen),
         sum(not is_possible(plan, spec) for spec in chosen),
-        max((plan.memory_mb(spec.hash) for spec in chosen), default=0),
+        max((plan.memory_mb(spec) for spec in chosen), default=0),
         _disk_mb(plan, chosen),
     )
 
@@ -267,7 +266,7 @@ def _disk_mb(plan: Plan, specs: Iterable[TrialSpec]) -> int:
     for name, size in {(spec.dataset, spec.image_size) for spec in specs}:
         dataset = plan.grid.known[name]
         data += (dataset.training_images + dataset.test_images) * 3 * size**2 / 1e6
-    return int(data) + max((plan.files_mb(spec.hash) for spec in specs), default=0)
+    return int(data) + max((plan.files_mb(spec) for spec in specs), default=0)
 
 
 def cheapest_part(plan: Plan, speeds: Mapping[str, Speed]) -> str:
@@ -311,7 +310,7 @@ def timed(plan: Plan, clock: Clock) -> dict[str, Speed]:
         total=len(plan.specs),
         desc=f"timing steps on {clock.device}",
         unit="spec",
-        mininterval=0.1 if sys.stderr.isatty() else 10,
+        disable=None,  # a bar in a terminal, nothing in a pipe
         leave=False,
     ) as bar:
         for key, spec in plan.specs.items():

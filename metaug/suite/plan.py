@@ -246,14 +246,14 @@ class Plan:
             self._origins[key] = expected_origin(dataset, folder, root, self.config.sources)
         return self._origins[key]
 
-    def memory_mb(self, spec: str) -> int:
+    def memory_mb(self, spec: TrialSpec | str) -> int:
         """The main memory that the training of a spec asks a cluster for, in MB."""
-        dataset = self.grid.known[self.specs[spec].dataset]
-        return memory_mb(self.specs[spec], dataset, self.config.processes_per_job)
+        spec = self.specs[spec] if isinstance(spec, str) else spec
+        return memory_mb(spec, self.grid.known[spec.dataset], self.config.processes_per_job)
 
-    def files_mb(self, spec: str) -> int:
+    def files_mb(self, spec: TrialSpec) -> int:
         """What the training of a spec writes while it runs, in MB."""
-        return files_mb(self.specs[spec], self.grid.known[self.specs[spec].dataset])
+        return files_mb(spec, self.grid.known[spec.dataset])
 
     def origin_of(self, spec: str) -> str:
         """The `origin` of the data set of a spec."""

@@ -177,6 +177,7 @@ def record_of(spec: TrialSpec, trial: int, trials: int = TRIALS) -> dict[str, An
         "started": "2026-01-02T03:04:05+00:00",
         "train_seconds": 61.0 + 60 * trial,
         "probe_seconds": 7.0,
+        "cpu_seconds": 60.0 + 60 * trial,
         "provenance": {
             "commit": COMMIT,
             "dirty": trial == 1,
@@ -188,11 +189,12 @@ def record_of(spec: TrialSpec, trial: int, trials: int = TRIALS) -> dict[str, An
     }
 
 
-def write_records(plan: Plan, spec: TrialSpec) -> None:
-    """Write the records of a spec into the current folder, as if its trials had been run there."""
+def write_records(plan: Plan, spec: TrialSpec, data: str = "data") -> None:
+    """Write the records of a spec into the current folder, as if its trials had been run there on
+    the data with this digest."""
     for trial in range(plan.grid.trials):
         path = record_path(plan.folder(spec), trial)
-        write_record(path, spec, trial, "data", record_of(spec, trial, plan.grid.trials))
+        write_record(path, spec, trial, data, record_of(spec, trial, plan.grid.trials))
 
 
 def similarities(spec: TrialSpec, histograms: bool) -> dict[tuple[str, str, str], float]:
@@ -241,8 +243,12 @@ def published_as_results(artefact: str) -> Results:
 
 
 def row_of(spec: TrialSpec) -> str:
-    """The row of a method; of an untrained network that of its views."""
-    return "_".join(("random", *spec.views)) if spec.method == "random" else spec.method
+    """The row of a method; of an untrained network that of its views, and of its own where its
+    images are not as large as the others'."""
+    if spec.method != "random":
+        return spec.method
+    usual = plan_of(spec.scale).grid.sizes[spec.dataset].image_size
+    return "_".join(("random", *spec.views, *([spec.hash] if spec.image_size != usual else ())))
 
 
 def cells_of(table: Table) -> list[tuple[Row, Column]]:

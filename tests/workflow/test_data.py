@@ -87,8 +87,11 @@ def test_the_same_images_elsewhere_train_nothing_and_others_do(
     assert before
 
     shutil.copytree(a, b)
-    text = on_images.table1(**settings, data_root=str(b)).stderr
-    assert "rule prepare" in text
+    asked = [
+        f"{key}={json.dumps(value)}" for key, value in (settings | {"data_root": str(b)}).items()
+    ]
+    assert "prepare" in on_images.planned("table1", "--config", *asked)
+    on_images.table1(**settings, data_root=str(b))
     assert on_images.started() == before
     digest = on_images.records()[0]["data"]
     assert "Nothing to be done" in on_images.table1(**settings, data_root=str(b)).stderr
