@@ -117,9 +117,9 @@ def test_a_training_cancelled_after_the_main_process_died_ends_equal_to_a_local_
     runtime = Runtime(torch.device("cpu"), progress=False)
     local = {"output": tmp_path / "local", "work": tmp_path / "work"}
     run_trials(spec, [0], data=cluster.folder / DATA, **local, runtime=runtime)
-    record = plan.folder(spec) / "trial_000.json"
+    record, mark = plan.folder(spec) / "trial_000.json", str(plan.mark(spec, range(1)))
 
-    first = start(cluster, str(record))
+    first = start(cluster, mark)
     checkpoints = f"{plan.work_folder(spec)}/trial_*/*/checkpoint.safetensors"
     wait_for(lambda: any(cluster.folder.glob(checkpoints)), "checkpoint")
     (job,) = queue(cluster, "%i")
@@ -128,7 +128,7 @@ def test_a_training_cancelled_after_the_main_process_died_ends_equal_to_a_local_
     first.wait()
     assert asked_for(job) == "12:00:00 cpu=1,mem=4011M,node=1,billing=1"
 
-    again = start(cluster, str(record))
+    again = start(cluster, mark)
     wait_for(lambda: len(queue(cluster, "%i")) == 2, "second job")
     assert f"SLURM jobs of an earlier run here are not done yet: {job}." in output(cluster)
     assert any(line.startswith(f"afterany:{job}") for line in queue(cluster, "%E"))
