@@ -183,9 +183,14 @@ def next_schedule(plan: Plan, hours: float) -> Schedule:
     """The schedule that a run with this budget would have now."""
     if not hours:
         return Schedule(hours=0.0, trials={}, planned_hours=0.0)
+    return schedule(*_evidence(plan), seconds_of(plan), hours)
+
+
+def _evidence(plan: Plan) -> tuple[list[Outcome], Results, dict[str, frozenset[int]]]:
+    """The claims as they are decided now, the trials behind them, and which of them are done."""
     results = plan.results("claims")
     done = {spec.hash: plan.done(spec) for spec in plan.specs_of["claims"]}
-    return schedule(plan.decide(results), results, done, seconds_of(plan), hours)
+    return plan.decide(results), results, done
 
 
 def open_schedule(plan: Plan) -> None:
@@ -214,9 +219,7 @@ def _missing(plan: Plan, found: Schedule) -> bool:
 
 def print_schedule(plan: Plan, hours: float) -> None:
     """Print what a budget would be spent on, and what each claim would rest on afterwards."""
-    results = plan.results("claims")
-    outcomes = plan.decide(results)
-    done = {spec.hash: plan.done(spec) for spec in plan.specs_of["claims"]}
+    outcomes, results, done = _evidence(plan)
     found = schedule(outcomes, results, done, seconds_of(plan), hours)
     print(
         f"{plan.scale.name}: {hours:g} core-hours; {found.planned_hours:.1f} of them are spent on "
