@@ -21,7 +21,8 @@ def in_terminal(project: Project, *arguments: str, columns: int = 100) -> tuple[
     """Run Snakemake in a terminal: exit status, and all that was written to it."""
     terminal, its_end = os.openpty()
     termios.tcsetwinsize(its_end, (40, columns))
-    environment = {key: value for key, value in os.environ.items() if key != "METAUG_DATA_ROOT"}
+    outside = ("METAUG_DATA_ROOT", "COLUMNS", "LINES")  # the last two override a terminal's size
+    environment = {key: value for key, value in os.environ.items() if key not in outside}
     environment |= {"PYTHONPATH": str(project.folder), "TERM": "xterm-256color"}
     process = subprocess.Popen(
         [sys.executable, "-m", "snakemake", "--cores", "1", *arguments],
