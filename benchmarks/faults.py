@@ -337,6 +337,7 @@ def _kill_at_random(folder: Path, kills: int, length: float, expected: object) -
                     done += 1
         tracebacks += _tracebacks(project)
         verdict = _verdict(project, expected) if status == 0 else "does not end"
+        print(f"{done} of {kills} kills: {verdict}", file=sys.stderr)
     name = "kill -9 of all at random moments"
     return Outcome(name, done, tracebacks, verdict, time.monotonic() - start)
 
