@@ -103,7 +103,7 @@ class MetAugNNCLR(NNCLR):
 
     @property
     def network(self) -> nn.ModuleList:
-        """What the encoder's optimiser trains: all but the MAG."""
+        """What the encoder's optimiser trains: everything except the MAG."""
         return nn.ModuleList([self.encoders, self.projector, self.predictor])
 
     def network_parameters(self) -> dict[str, nn.Parameter]:

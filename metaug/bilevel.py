@@ -173,7 +173,7 @@ class Bilevel:
 
     @contextmanager
     def _frozen_network(self, frozen: bool = True) -> Iterator[None]:
-        """Freeze the running statistics of the network but for those of MAGs inside it."""
+        """Freeze the running statistics of the network, except those of MAGs inside it."""
         mags = set(self.mags.modules())
         layers = [m for m in self.network.modules() if m not in mags and not [*m.children()]]
         with frozen_running_statistics(*(layers if frozen else [])):

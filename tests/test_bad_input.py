@@ -79,7 +79,7 @@ CONFIGS = {
     ),
     "data set like a known one": (
         {"datasets": ["CIFAR_10"]},
-        "data set name 'CIFAR_10' is the same as the paper's 'cifar10', but for case, .*",
+        "data set name 'CIFAR_10' is the same as the paper's 'cifar10' except for case, .*",
     ),
     "data set of another scale": (
         {"datasets": ["cifar10"]},

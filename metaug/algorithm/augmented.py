@@ -115,7 +115,7 @@ def _source(pair: Pair, directions: list[Pair], hyper: MetAugHyper) -> str:
 
     In the release the call that replaces view v by its augmented feature overwrites the scores of
     the pairs without v. So a pair ends with the scores of the call of the third view (of the last
-    one, should there be more than three views; of the first call where there are two).
+    one if there are more than three views, and of the first call if there are two).
     """
     others = [view for view in dict.fromkeys(a for a, _ in directions) if view not in pair]
     return others[-1] if hyper.margin_originals == "overwritten" and others else "original"

@@ -145,7 +145,7 @@ def _square(rgb: Image.Image, size: int) -> Image.Image:
         left, top = round((width - size) / 2), round((height - size) / 2)
         resized = rgb.resize((width, height), Image.Resampling.BILINEAR)
         return resized.crop((left, top, left + size, top + size))
-    # The same but for roundings, without the resized image as a whole: that of a line of a million
+    # The same up to rounding, without the resized image as a whole: that of a line of a million
     # pixels would have gigabytes.
     x, y = ((side - short) / 2 for side in rgb.size)
     box = (x, y, x + short, y + short)

@@ -52,7 +52,7 @@ def check_names(names: Iterable[str]) -> None:
 
     Raises:
         UserError: a name has other characters than letters, digits, `-` and `_`, is too long, or
-            is that of a known data set, or of another one, but for case, `-` and `_`.
+            is that of a known data set, or equals another one except for case, `-` and `_`.
     """
     taken = {
         _plain(known): f"the paper's {dataset.name!r}"
@@ -70,7 +70,7 @@ def check_names(names: Iterable[str]) -> None:
         other = taken.setdefault(_plain(name), yours)
         if other != yours:
             raise UserError(
-                f"data set name {name!r} is the same as {other}, but for case, - and _: use that "
+                f"data set name {name!r} is the same as {other} except for case, - and _: use that "
                 "name, or rename your folder"
             )
 

@@ -22,7 +22,7 @@ def mlp(
     """Return linear layers with batch norm and ReLU between them, and none of both at the end.
 
     Which method takes which, with ``d`` the encoder's width and the sizes of the method's own paper
-    or code (reference code for all but NNCLR, which has none; there lightly's heads):
+    or code (reference code for all except NNCLR, which has none; there lightly's heads):
 
     ====================  =======================  =================================================
     head                  dims                     arguments that are not the default

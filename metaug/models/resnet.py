@@ -44,7 +44,7 @@ class ResNet(nn.Module):
         self, name: str, in_channels: int, width: float = 1.0, image_size: int = 224
     ) -> None:
         super().__init__()
-        # here, for it takes longer to import than all else that a training on AlexNet needs
+        # here, because it takes longer to import than all else that a training on AlexNet needs
         from torchvision.models import resnet as torchvision_resnet
 
         block_name, depths = ARCHITECTURES[name]

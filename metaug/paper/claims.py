@@ -217,7 +217,8 @@ def oucl_above_cmc_and_most(grid: Grid) -> list[Part]:
 
 @claim("C4", "Table 2", "With a ResNet-50, MetAug is the best method and the unified loss second.")
 def first_and_second_in_table_2(grid: Grid) -> list[Part]:
-    """`metaug` is greater than all, `metaug_oucl` than all but `metaug`, on each data set."""
+    """`metaug` is greater than all others, and `metaug_oucl` than all except `metaug`, on each
+    data set."""
     places = Places(table2, grid)
     others = [m for m in table2.METHODS if m not in ("metaug", "metaug_oucl")]
     return [

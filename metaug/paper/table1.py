@@ -35,7 +35,7 @@ METHODS = (
 
 FOOTNOTES = (
     "What the paper quotes has networks, probes and augmentations of its own; our rows share one "
-    "protocol, but for BiGAN's learning rate and weight decay.",
+    "protocol, except for BiGAN's learning rate and weight decay.",
     "The paper's supervised row is one number for both read-outs; ours are probes of the network "
     "that was trained on the labels.",
     "CMC and its variants see MetAug's three views (RGB, L, ab); the paper does not say which ones "

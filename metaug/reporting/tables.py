@@ -80,7 +80,7 @@ class Column:
 class Table:
     """A table of results.
 
-    `title` is e.g. "Table 1"; LaTeX does without it, for it numbers its tables itself.
+    `title` is e.g. "Table 1"; LaTeX does not get it, because it numbers its tables itself.
     `cells` is keyed by (row name, column name); what it leaves out was not run and is not printed
     in the paper. `stub` heads the columns of row labels.
     `digits` is the number of decimals, as in the paper's table. `compared` says what competes for

@@ -26,7 +26,7 @@ def memory_mb(spec: TrialSpec, dataset: Dataset, processes: int = 1) -> int:
 
     What is large is the probe: the representations of all images as float32, and a second copy of
     them while they are standardised. Of both no more than `features.MEMORY_LIMIT` is in memory at a
-    time, but for those of the test images; the rest lies in files (`files_mb`). A training that is
+    time, except those of the test images; the rest lies in files (`files_mb`). A training that is
     killed for its memory asks for more by `--set-resources` (docs/clusters.md).
     """
     each = _representation_bytes(spec)

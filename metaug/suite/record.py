@@ -137,7 +137,7 @@ def read_record(
     One that is damaged, of another trial or of impossible numbers is moved aside: None.
 
     Raises:
-        UserError: the file cannot be read, for want of permission for example.
+        UserError: the file cannot be read, for example because permission is missing.
     """
     return _read(path, _Record, spec, trial, data)
 

@@ -1,6 +1,6 @@
 """One training by several processes, each with an equal part of every batch.
 
-A training by several processes is that of one process on the whole batch, but for rounding:
+A training by several processes equals that of one process on the whole batch, up to rounding:
 
 - Each process encodes its part. Then `gather` gives all of them the embeddings of the whole batch,
   and each computes the whole loss. So memory banks and queues get the same rows everywhere, and
