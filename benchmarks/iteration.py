@@ -61,7 +61,6 @@ def make(kind: type[MetAug], order: str, width: float, image_size: int) -> tuple
     torch.manual_seed(0)
     spec = grid(width, image_size).spec("metaug", "cifar10", update_order=order)
     method = kind(spec, DataShape(IMAGES, 10)).to(memory_format=torch.channels_last).train()
-    method.optimizers = method.build_optimizers()
     crop = torch.rand(BATCH, 3, image_size, image_size).to(memory_format=torch.channels_last)
     batch = Batch(
         crops=(crop,),

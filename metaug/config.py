@@ -17,7 +17,7 @@ from metaug.data.datasets import DATASETS, Dataset
 from metaug.data.user import check_names, user_dataset
 from metaug.data.views import VIEWS
 from metaug.errors import UserError
-from metaug.method import check_size, find_method, registered_methods
+from metaug.method import Method, check_size, find_method, registered_methods
 from metaug.spec import Frozen, ProbeSpec, Scalar, TrialSpec, brief, suggestion, validated
 
 DATA_ROOT_VARIABLE = "METAUG_DATA_ROOT"
@@ -356,8 +356,8 @@ class Grid:
         # recipes that do the same are one spec, so that they are trained once
         augmentation = tuple(canonical(recipe) for recipe in spec.augmentation)
         spec = spec.model_copy(update={"augmentation": augmentation})
-        _check_common(spec, kind.crops)
-        kind.check(spec)
+        _check_common(spec, kind)
+        kind.check(spec, resolved)
         return spec
 
     def check_batch(self, spec: TrialSpec) -> None:
@@ -397,20 +397,28 @@ def user_datasets(config: Config) -> dict[str, Dataset]:
     return {name: user_dataset(name, root, config.sources) for name in names}
 
 
-def _check_common(spec: TrialSpec, crops: int) -> None:
+def _check_common(spec: TrialSpec, kind: type[Method]) -> None:
+    """Refuse what contradicts itself for every method."""
     for view in spec.views:
         if view not in VIEWS:
             raise UserError(f"{spec.method}: unknown view {view!r}; {suggestion(view, VIEWS)}")
         if spec.views.count(view) > 1:
             raise UserError(f"{spec.method}: view {view!r} is given twice")
+    if kind.number_of_views == "one" and len(spec.views) > 1:
+        raise UserError(
+            f"{spec.method} trains one encoder: give it one view, as views: [rgb], "
+            f"not {len(spec.views)} ({', '.join(spec.views)})"
+        )
+    if kind.number_of_views == "several" and len(spec.views) < 2:
+        raise UserError(f"{spec.method} contrasts views: give it at least two, not {spec.views}")
     if spec.probe.averaged_epochs > spec.probe.epochs:
         raise UserError(
             f"{spec.method}: the probe has {spec.probe.epochs} epochs, the last "
             f"{spec.probe.averaged_epochs} of which are averaged; lower probe.averaged_epochs"
         )
-    if len(spec.augmentation) not in (1, crops):
+    if len(spec.augmentation) not in (1, kind.crops):
         raise UserError(
-            f"{spec.method}: {len(spec.augmentation)} augmentation recipes for {crops} crops; "
+            f"{spec.method}: {len(spec.augmentation)} augmentation recipes for {kind.crops} crops; "
             "give one for all or one for each"
         )
 

@@ -105,10 +105,7 @@ def ready():
     """A method as the training loop has it before the first step."""
 
     def build(spec, trial=0):
-        method = build_method(spec, DataShape(IMAGES, CLASSES), trial).train()
-        if method.trained:
-            method.optimizers = method.build_optimizers()
-        return method
+        return build_method(spec, DataShape(IMAGES, CLASSES), trial).train()
 
     return build
 

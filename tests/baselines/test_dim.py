@@ -44,9 +44,7 @@ def batch_of(images=8, seed=0):
 
 
 def method(**changes):
-    built = build_method(grid().spec("dim", "digits_m", **changes), DataShape(8, 10), trial=0)
-    built.optimizers = built.build_optimizers()
-    return built
+    return build_method(grid().spec("dim", "digits_m", **changes), DataShape(8, 10), trial=0)
 
 
 def softplus(x):

@@ -33,9 +33,7 @@ def grid():
 
 def method(backbone="alexnet", **changes):
     spec = grid().spec("looc", "digits_m", backbone, **changes)
-    built = build_method(spec, DataShape(8, 10), trial=0)
-    built.optimizers = built.build_optimizers()
-    return built
+    return build_method(spec, DataShape(8, 10), trial=0)
 
 
 def images(count=8):
