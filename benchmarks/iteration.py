@@ -13,7 +13,8 @@ from torch.func import functional_call
 
 from benchmarks.timing import interleaved, print_ratios
 from metaug.algorithm.mag import MetAug
-from metaug.config import Config, Grid, Scale
+from metaug.config import Config, Scale
+from metaug.grid import Grid
 from metaug.meta import frozen_running_statistics
 from metaug.method import Batch, DataShape
 from metaug.optimizers import apply_gradient

@@ -8,8 +8,9 @@ import pytest
 import torch
 from torch import optim
 
-from metaug.config import Config, Grid, Scale
+from metaug.config import Config, Scale
 from metaug.data.views import VIEWS
+from metaug.grid import Grid
 from metaug.method import Batch, DataShape, build_method
 from metaug.seeds import draws_of
 from metaug.training.loop import Runtime, TrainingSet

@@ -7,8 +7,9 @@ import torch
 from torch.nn import functional as F
 
 from baselines.bigan import BiGAN, bigan_losses, resolutions
-from metaug.config import Config, DatasetScale, Grid, Scale
+from metaug.config import Config, DatasetScale, Scale
 from metaug.errors import UserError
+from metaug.grid import Grid
 from metaug.method import Batch, DataShape, build_method
 
 

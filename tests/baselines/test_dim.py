@@ -7,8 +7,9 @@ import torch
 from torch import nn
 
 from baselines.dim import ScoreNetwork, dim_infonce_loss, dim_jsd_loss, prior_losses
-from metaug.config import Config, DatasetScale, Grid, Scale
+from metaug.config import Config, DatasetScale, Scale
 from metaug.errors import UserError
+from metaug.grid import Grid
 from metaug.method import Batch, DataShape, build_method
 
 
