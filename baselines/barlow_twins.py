@@ -5,7 +5,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from baselines.recipes import lightly_cifar
-from metaug.method import Batch, DataShape, Method, check_one_view
+from metaug.method import Batch, DataShape, Method
 from metaug.models.heads import mlp
 from metaug.spec import Frozen, TrialSpec
 
@@ -65,10 +65,6 @@ class BarlowTwins(Method):
         feature_dim: int = Field(
             1024, ge=2, description="width of the embedding; (choice) for batch 64 (paper: 8192)"
         )
-
-    @classmethod
-    def check(cls, spec: TrialSpec) -> None:
-        check_one_view(spec)
 
     def __init__(self, spec: TrialSpec, data: DataShape) -> None:
         super().__init__(spec, data)

@@ -13,7 +13,7 @@ from torch import Tensor, nn, optim
 from torch.nn import functional as F
 
 from metaug.errors import UserError
-from metaug.method import Batch, DataShape, Method, check_one_view
+from metaug.method import Batch, DataShape, Method
 from metaug.optimizers import adam, apply_gradient
 from metaug.spec import Frozen, TrialSpec
 
@@ -150,8 +150,7 @@ class BiGAN(Method):
         adam_beta1: float = Field(0.5, ge=0, lt=1, description="Adam's first beta; BiGAN")
 
     @classmethod
-    def check(cls, spec: TrialSpec) -> None:
-        check_one_view(spec)
+    def check(cls, spec: TrialSpec, hyper: Hyper) -> None:
         resolutions(spec.image_size)
         if spec.optimizer != "adam":
             raise UserError(

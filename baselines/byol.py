@@ -8,7 +8,7 @@ from torch.nn import functional as F
 from baselines.recipes import lightly_cifar
 from metaug.data.views import VIEWS
 from metaug.ema import cosine_momentum, ema_update, frozen
-from metaug.method import Batch, DataShape, Method, check_one_view
+from metaug.method import Batch, DataShape, Method
 from metaug.models import build_encoder
 from metaug.models.heads import mlp
 from metaug.spec import Frozen, TrialSpec
@@ -61,10 +61,6 @@ class BYOL(Method):
             1024, ge=1, description="width of the predictor; lightly's CIFAR recipe (BYOL: 4096)"
         )
         feature_dim: int = Field(256, ge=1, description="width of the embedding; BYOL")
-
-    @classmethod
-    def check(cls, spec: TrialSpec) -> None:
-        check_one_view(spec)
 
     def __init__(self, spec: TrialSpec, data: DataShape) -> None:
         super().__init__(spec, data)

@@ -10,7 +10,6 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from baselines.recipes import PYCONTRAST_SGD
-from metaug.errors import UserError
 from metaug.losses import contrastive_loss
 from metaug.memory_bank import BankStart, MemoryBank
 from metaug.meta import frozen_running_statistics
@@ -55,6 +54,7 @@ class CMC(Method):
 
     name = "cmc"
     default_views = ("rgb", "l", "ab")
+    number_of_views = "several"
     crops = 1
     data_parallel = ("encoders", "projectors")
     presets: ClassVar = {
@@ -83,13 +83,6 @@ class CMC(Method):
             0.5, ge=0, le=1, description="share of a bank row that an update keeps; CMC"
         )
         bank_start: BankStart = "data"
-
-    @classmethod
-    def check(cls, spec: TrialSpec) -> None:
-        if len(spec.views) < 2:
-            raise UserError(
-                f"{spec.method} contrasts views: give it at least two, not {spec.views}"
-            )
 
     def __init__(self, spec: TrialSpec, data: DataShape) -> None:
         super().__init__(spec, data)

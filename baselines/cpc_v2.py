@@ -10,7 +10,7 @@ from torch.nn import functional as F
 
 from metaug.data.views import VIEWS, make_views
 from metaug.errors import UserError
-from metaug.method import Batch, DataShape, Method, check_one_view
+from metaug.method import Batch, DataShape, Method
 from metaug.models import build_encoder
 from metaug.spec import Frozen, TrialSpec
 
@@ -131,11 +131,11 @@ class CPCv2(Method):
         )
 
     @classmethod
-    def check(cls, spec: TrialSpec) -> None:
-        check_one_view(spec)
-        first, last = spec.hyper["first_row"], spec.hyper["last_row"]
-        if int(first or 0) > int(last or 0):
-            raise UserError(f"{spec.method}: first_row {first} is beyond last_row {last}")
+    def check(cls, spec: TrialSpec, hyper: Hyper) -> None:
+        if hyper.first_row > hyper.last_row:
+            raise UserError(
+                f"{spec.method}: first_row {hyper.first_row} is beyond last_row {hyper.last_row}"
+            )
         if spec.image_size % 8 or spec.image_size < 32:
             raise UserError(
                 f"{spec.method} cuts patches of at least 8 pixels, a quarter of the side: "

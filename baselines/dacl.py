@@ -12,7 +12,7 @@ from torch import Tensor
 from baselines.simclr import SimCLR, nt_xent_loss
 from metaug.data.augment import operations_of
 from metaug.errors import UserError
-from metaug.method import Batch, check_one_view
+from metaug.method import Batch
 from metaug.spec import TrialSpec
 
 KINDS = ("linear", "geometric", "binary")
@@ -108,8 +108,7 @@ class DACL(SimCLR):
         )
 
     @classmethod
-    def check(cls, spec: TrialSpec) -> None:
-        check_one_view(spec)
+    def check(cls, spec: TrialSpec, hyper: Hyper) -> None:
         for recipe in spec.augmentation:
             if "mixup" in operations_of(recipe):
                 raise UserError(

@@ -13,10 +13,10 @@ from torch import Tensor, nn, optim
 from torch.nn import functional as F
 
 from metaug.errors import UserError
-from metaug.method import Batch, DataShape, Method, check_one_view
+from metaug.method import Batch, DataShape, Method
 from metaug.models.alexnet import AlexNet
 from metaug.models.heads import mlp
-from metaug.optimizers import build_optimizer
+from metaug.optimizers import apply_gradient, build_optimizer, trained_by
 from metaug.spec import Frozen, TrialSpec
 
 LOCAL_STAGE = "conv3"
@@ -170,8 +170,7 @@ class DIM(Method):
         )
 
     @classmethod
-    def check(cls, spec: TrialSpec) -> None:
-        check_one_view(spec)
+    def check(cls, spec: TrialSpec, hyper: Hyper) -> None:
         if spec.backbone != "alexnet":
             raise UserError(
                 f"{spec.method} takes local features from AlexNet's {LOCAL_STAGE}: backbone "
@@ -214,13 +213,16 @@ class DIM(Method):
         discriminator_loss, encoder_loss = prior_losses(
             self.discriminator, draws, summary.sigmoid(), h.prior_penalty
         )
-        (information + h.prior_weight * encoder_loss).backward()
-        # what that left in the discriminator is not its own objective
-        self.optimizers["prior"].zero_grad(set_to_none=True)
-        discriminator_loss.backward()
-        for optimizer in self.optimizers.values():
-            optimizer.step()
-            optimizer.zero_grad(set_to_none=True)
+        losses = {
+            "encoder": information + h.prior_weight * encoder_loss,
+            "prior": discriminator_loss,
+        }
+        gradients = {
+            name: torch.autograd.grad(loss, trained_by(self.optimizers[name]))
+            for name, loss in losses.items()
+        }
+        for name, optimizer in self.optimizers.items():
+            apply_gradient(optimizer, gradients[name])
         return {
             "loss": information.detach(),
             "prior_loss": encoder_loss.detach(),

@@ -105,13 +105,12 @@ class InfoMin(MoCo):
         )
 
     @classmethod
-    def check(cls, spec: TrialSpec) -> None:
-        super().check(spec)
-        grid = int(spec.hyper["jigsaw_grid"] or 1)
-        if spec.image_size // grid < 8:
+    def check(cls, spec: TrialSpec, hyper: Hyper) -> None:  # type: ignore[override]
+        super().check(spec, hyper)
+        if spec.image_size // hyper.jigsaw_grid < 8:
             raise UserError(
-                f"{spec.method}: jigsaw_grid {grid} cuts images of {spec.image_size} pixels into "
-                "cells of fewer than 8; lower jigsaw_grid"
+                f"{spec.method}: jigsaw_grid {hyper.jigsaw_grid} cuts images of {spec.image_size} "
+                "pixels into cells of fewer than 8; lower jigsaw_grid"
             )
 
     def __init__(self, spec: TrialSpec, data: DataShape) -> None:

@@ -16,7 +16,7 @@ from baselines.moco import check_splits, encode_in_splits, encode_shuffled
 from metaug.data.augment import operations_of
 from metaug.ema import ema_update, momentum_copy
 from metaug.errors import UserError
-from metaug.method import Batch, DataShape, Method, check_one_view
+from metaug.method import Batch, DataShape, Method
 from metaug.models.heads import mlp
 from metaug.queue import FeatureQueue, check_queue
 from metaug.seeds import Draws
@@ -143,12 +143,10 @@ class LooC(Method):
         )
 
     @classmethod
-    def check(cls, spec: TrialSpec) -> None:
-        check_one_view(spec)
-        check_queue(spec)
-        check_splits(spec)
-        left_out = spec.hyper["left_out"]
-        left_out_groups(left_out if left_out is None else str(left_out), spec.augmentation[0])
+    def check(cls, spec: TrialSpec, hyper: Hyper) -> None:
+        check_queue(spec, hyper.queue_size)
+        check_splits(spec, hyper.bn_splits)
+        left_out_groups(hyper.left_out, spec.augmentation[0])
 
     def __init__(self, spec: TrialSpec, data: DataShape) -> None:
         super().__init__(spec, data)

@@ -11,7 +11,7 @@ from torch.nn import functional as F
 from baselines.recipes import lightly_cifar
 from metaug.ema import ema_update, momentum_copy
 from metaug.errors import UserError
-from metaug.method import Batch, DataShape, Method, check_one_view
+from metaug.method import Batch, DataShape, Method
 from metaug.models.heads import mlp
 from metaug.queue import FeatureQueue, check_queue
 from metaug.spec import Frozen, TrialSpec
@@ -52,9 +52,8 @@ def encode_shuffled(
     return encode(images[order])[order.argsort()]
 
 
-def check_splits(spec: TrialSpec) -> None:
+def check_splits(spec: TrialSpec, splits: int) -> None:
     """Raise `UserError` where `bn_splits` does not divide the batch into parts of two or more."""
-    splits = int(spec.hyper["bn_splits"] or 1)
     if spec.batch_size % splits or spec.batch_size < 2 * splits:
         raise UserError(
             f"{spec.method}: bn_splits {splits} does not split a batch of {spec.batch_size} "
@@ -99,10 +98,9 @@ class MoCo(Method):
         feature_dim: int = Field(128, ge=1, description="width of the embedding; MoCo")
 
     @classmethod
-    def check(cls, spec: TrialSpec) -> None:
-        check_one_view(spec)
-        check_queue(spec)
-        check_splits(spec)
+    def check(cls, spec: TrialSpec, hyper: Hyper) -> None:
+        check_queue(spec, hyper.queue_size)
+        check_splits(spec, hyper.bn_splits)
 
     def __init__(self, spec: TrialSpec, data: DataShape) -> None:
         super().__init__(spec, data)

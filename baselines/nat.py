@@ -12,7 +12,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from metaug.data.views import make_views
-from metaug.method import Batch, DataShape, Method, check_one_view
+from metaug.method import Batch, DataShape, Method
 from metaug.models import build_encoder
 from metaug.models.heads import linear_head
 from metaug.spec import Frozen, TrialSpec
@@ -98,10 +98,6 @@ class NAT(Method):
 
     codes: Tensor
     code_of: Tensor
-
-    @classmethod
-    def check(cls, spec: TrialSpec) -> None:
-        check_one_view(spec)
 
     def __init__(self, spec: TrialSpec, data: DataShape) -> None:
         super().__init__(spec, data)

@@ -6,7 +6,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from baselines.recipes import lightly_cifar
-from metaug.method import Batch, DataShape, Method, check_one_view
+from metaug.method import Batch, DataShape, Method
 from metaug.models.heads import mlp
 from metaug.queue import FeatureQueue, check_queue
 from metaug.spec import Frozen, TrialSpec
@@ -78,9 +78,8 @@ class NNCLR(Method):
         temperature: float = Field(0.1, gt=0, description="softmax temperature; NNCLR (unverified)")
 
     @classmethod
-    def check(cls, spec: TrialSpec) -> None:
-        check_one_view(spec)
-        check_queue(spec)
+    def check(cls, spec: TrialSpec, hyper: NetworkHyper) -> None:
+        check_queue(spec, hyper.queue_size)
 
     def __init__(self, spec: TrialSpec, data: DataShape) -> None:
         super().__init__(spec, data)

@@ -3,6 +3,7 @@
 from typing import ClassVar
 
 from baselines.cmc import CMC
+from metaug.algorithm.hyper import MetAugHyper
 from metaug.algorithm.mag import MetAug
 from metaug.data.augment import operations_of
 from metaug.errors import UserError
@@ -31,8 +32,8 @@ class CMCRandAugment(CMC):
     defaults: ClassVar = {"augmentation": "cmc_randaugment"}
 
     @classmethod
-    def check(cls, spec: TrialSpec) -> None:
-        super().check(spec)
+    def check(cls, spec: TrialSpec, hyper: CMC.Hyper) -> None:
+        super().check(spec, hyper)
         check_randaugment(spec)
 
 
@@ -44,6 +45,6 @@ class MetAugRandAugment(MetAug):
     defaults: ClassVar = {"augmentation": "cmc_randaugment"}
 
     @classmethod
-    def check(cls, spec: TrialSpec) -> None:
-        super().check(spec)
+    def check(cls, spec: TrialSpec, hyper: MetAugHyper) -> None:
+        super().check(spec, hyper)
         check_randaugment(spec)

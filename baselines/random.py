@@ -7,5 +7,6 @@ class Random(Method):
     """Full-width encoder on RGB with the weights it starts with."""
 
     name = "random"
+    number_of_views = "any"
     crops = 1
     trained = False

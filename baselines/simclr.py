@@ -7,7 +7,7 @@ from pydantic import Field
 from torch import Tensor
 from torch.nn import functional as F
 
-from metaug.method import Batch, DataShape, Method, check_one_view
+from metaug.method import Batch, DataShape, Method
 from metaug.models.heads import mlp
 from metaug.spec import Frozen, TrialSpec
 
@@ -63,10 +63,6 @@ class SimCLR(Method):
         )
         projector_hidden: int = Field(2048, ge=1, description="width of the head; (choice)")
         feature_dim: int = Field(128, ge=1, description="width of the embedding; SimCLR")
-
-    @classmethod
-    def check(cls, spec: TrialSpec) -> None:
-        check_one_view(spec)
 
     def __init__(self, spec: TrialSpec, data: DataShape) -> None:
         super().__init__(spec, data)

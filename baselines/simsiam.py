@@ -4,7 +4,7 @@ from pydantic import Field
 from torch import Tensor, cosine_similarity, nn, optim
 
 from baselines.recipes import PYCONTRAST_SGD, lightly_cifar
-from metaug.method import Batch, DataShape, Method, check_one_view
+from metaug.method import Batch, DataShape, Method
 from metaug.models.heads import mlp
 from metaug.optimizers import build_optimizer
 from metaug.spec import Frozen, TrialSpec
@@ -32,10 +32,6 @@ class SimSiam(Method):
         projector_hidden: int = Field(2048, ge=1, description="width of the projector; SimSiam")
         predictor_hidden: int = Field(512, ge=1, description="width of the predictor; SimSiam")
         feature_dim: int = Field(2048, ge=1, description="width of the embedding; SimSiam")
-
-    @classmethod
-    def check(cls, spec: TrialSpec) -> None:
-        check_one_view(spec)
 
     def __init__(self, spec: TrialSpec, data: DataShape) -> None:
         super().__init__(spec, data)

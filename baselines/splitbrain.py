@@ -11,7 +11,7 @@ from metaug.data.color import rgb_to_lab
 from metaug.errors import UserError
 from metaug.method import Batch, DataShape, Method
 from metaug.models.alexnet import AlexNet
-from metaug.spec import TrialSpec
+from metaug.spec import Frozen, TrialSpec
 
 AB_BINS = 313
 """Bins of the ab plane (richzhang/colorization: in-gamut points of a grid of spacing 10)."""
@@ -107,11 +107,12 @@ class SplitBrain(Method):
 
     name = "splitbrain"
     default_views = ("l", "ab")
+    number_of_views = "any"
     crops = 1
 
     @classmethod
-    def check(cls, spec: TrialSpec) -> None:
-        if set(spec.views) != {"l", "ab"} or len(spec.views) != 2:
+    def check(cls, spec: TrialSpec, hyper: Frozen) -> None:
+        if set(spec.views) != {"l", "ab"}:
             raise UserError(
                 f"{spec.method} predicts ab from L and L from ab: its views are [l, ab], not "
                 f"{list(spec.views)}"

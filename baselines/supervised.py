@@ -3,7 +3,7 @@
 from torch import Tensor
 from torch.nn import functional as F
 
-from metaug.method import Batch, DataShape, Method, check_one_view
+from metaug.method import Batch, DataShape, Method
 from metaug.models.heads import linear_head
 from metaug.spec import TrialSpec
 
@@ -32,10 +32,6 @@ class Supervised(Method):
 
     name = "supervised"
     crops = 1
-
-    @classmethod
-    def check(cls, spec: TrialSpec) -> None:
-        check_one_view(spec)
 
     def __init__(self, spec: TrialSpec, data: DataShape) -> None:
         super().__init__(spec, data)

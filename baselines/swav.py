@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from baselines.recipes import lightly_cifar
-from metaug.method import Batch, DataShape, Method, check_one_view
+from metaug.method import Batch, DataShape, Method
 from metaug.models.heads import mlp
 from metaug.queue import FeatureQueue, check_queue
 from metaug.spec import Frozen, TrialSpec
@@ -108,9 +108,8 @@ class SwAV(Method):
         feature_dim: int = Field(128, ge=1, description="width of the embedding; SwAV")
 
     @classmethod
-    def check(cls, spec: TrialSpec) -> None:
-        check_one_view(spec)
-        check_queue(spec)
+    def check(cls, spec: TrialSpec, hyper: Hyper) -> None:
+        check_queue(spec, hyper.queue_size)
 
     def __init__(self, spec: TrialSpec, data: DataShape) -> None:
         super().__init__(spec, data)

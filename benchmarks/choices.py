@@ -18,8 +18,9 @@ import numpy as np
 import torch
 
 from benchmarks.questions import QUESTIONS, Question
-from metaug.config import Grid, load_config
+from metaug.config import load_config
 from metaug.data.prepare import prepare
+from metaug.grid import Grid
 from metaug.method import find_method
 from metaug.paper.floors import floor_of
 from metaug.spec import TrialSpec

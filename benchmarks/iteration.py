@@ -13,7 +13,8 @@ from torch.func import functional_call
 
 from benchmarks.timing import interleaved, print_ratios
 from metaug.algorithm.mag import MetAug
-from metaug.config import Config, Grid, Scale
+from metaug.config import Config, Scale
+from metaug.grid import Grid
 from metaug.meta import frozen_running_statistics
 from metaug.method import Batch, DataShape
 from metaug.optimizers import apply_gradient
@@ -61,7 +62,6 @@ def make(kind: type[MetAug], order: str, width: float, image_size: int) -> tuple
     torch.manual_seed(0)
     spec = grid(width, image_size).spec("metaug", "cifar10", update_order=order)
     method = kind(spec, DataShape(IMAGES, 10)).to(memory_format=torch.channels_last).train()
-    method.optimizers = method.build_optimizers()
     crop = torch.rand(BATCH, 3, image_size, image_size).to(memory_format=torch.channels_last)
     batch = Batch(
         crops=(crop,),

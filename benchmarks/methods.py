@@ -63,7 +63,6 @@ def epoch_of(name: str) -> tuple[Method, Callable[[], object]]:
     changes: dict[str, Any] = {key: value for key, value in CHOICES.items() if key in hyper}
     spec = grid(WIDTH, IMAGE_SIZE).spec(name, "cifar10", **changes)
     method = build_method(spec, DataShape(IMAGES, 10), trial=0).train()
-    method.optimizers = method.build_optimizers()
     generator = torch.Generator().manual_seed(0)
     shape = (BATCH, IMAGE_SIZE, IMAGE_SIZE, 3)
     pixels = torch.randint(0, 256, shape, dtype=torch.uint8, generator=generator)

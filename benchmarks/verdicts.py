@@ -17,7 +17,8 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from metaug.config import Grid, load_config
+from metaug.config import load_config
+from metaug.grid import Grid
 from metaug.paper.claims import CLAIMS
 from metaug.reporting.claims import Claim, decide_claim, satisfied_by_paper
 from metaug.reporting.looks import LEVEL, LOOKS

@@ -4,26 +4,19 @@ import os
 import re
 import sys
 import textwrap
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from pathlib import Path
-from types import MappingProxyType
-from typing import Any, Literal, TypeVar, get_args
+from typing import Any, Literal, get_args
 
 import yaml
 from pydantic import Field, field_validator, model_validator
 
-from metaug.data.augment import canonical
-from metaug.data.datasets import DATASETS, Dataset
-from metaug.data.user import check_names, user_dataset
-from metaug.data.views import VIEWS
+from metaug.data.datasets import DATASETS
 from metaug.errors import UserError
-from metaug.method import check_size, find_method, registered_methods
+from metaug.method import registered_methods
 from metaug.spec import Frozen, ProbeSpec, Scalar, TrialSpec, brief, suggestion, validated
 
 DATA_ROOT_VARIABLE = "METAUG_DATA_ROOT"
-COMPARISON = "metaug"
-"""The preset of the paper's comparison: one protocol for all methods."""
-
 CONFIG = Path("config/config.yaml")
 """What a user edits, in the working directory or else in the checkout."""
 
@@ -31,7 +24,7 @@ SCALES = Path("config/scales")
 """The folder of the scales' files, in the working directory or else in the checkout."""
 
 _CHECKOUT = Path(__file__).parents[1]
-_NOT_A_SETTING = {
+NOT_A_SETTING = {
     "scale": "choose it with scale",
     "dataset": "choose data sets with datasets",
     "method": "choose methods with methods",
@@ -40,9 +33,6 @@ _NOT_A_SETTING = {
     "method_version": "it says which code made a number",
 }
 """Fields of a spec that nobody sets, and why."""
-
-Value = TypeVar("Value", bound=Scalar)
-NO_USER_DATASETS: Mapping[str, Dataset] = MappingProxyType({})
 
 
 class Config(Frozen):
@@ -200,221 +190,6 @@ class Scale(Frozen):
     grid: dict[str, tuple[Scalar, ...]] = Field({})
 
 
-class Grid:
-    """Makes the `TrialSpec`s of a scale; what artefacts ask for the trials they need.
-
-    Args:
-        scale: of the suite.
-        config: what the user has set.
-        user_datasets: descriptions of the data sets in `config.datasets` that are the user's own.
-
-    Raises:
-        UserError: the config names a method or data set that there is not, or its overrides make a
-            spec that cannot be trained.
-    """
-
-    def __init__(
-        self, scale: Scale, config: Config, user_datasets: Mapping[str, Dataset] = NO_USER_DATASETS
-    ) -> None:
-        self.scale = scale
-        self.config = config
-        self.user_datasets = user_datasets
-        self.known = {**DATASETS, **user_datasets}
-        self.sizes = {
-            **scale.datasets,
-            **{name: _size(dataset, scale) for name, dataset in user_datasets.items()},
-        }
-        self.trials = config.trials or scale.trials
-        for name in (*(config.methods or ()), *config.overrides, *scale.methods):
-            find_method(name)
-        for name in config.datasets or ():
-            if name in DATASETS and name not in scale.datasets:
-                raise UserError(
-                    f"data set {name!r} is not part of scale {scale.name!r}; "
-                    f"it has {', '.join(scale.datasets)}"
-                )
-            if name not in self.sizes:
-                raise UserError(f"unknown data set {name!r}; {suggestion(name, scale.datasets)}")
-        dataset = next(iter(config.datasets or scale.datasets))
-        for name in config.overrides:
-            spec = self.spec(name, dataset)
-            self.check_batch(spec)
-            check_size(spec, self.known[dataset].classes)
-
-    def datasets(self, *names: str) -> tuple[str, ...]:
-        """Those of `names` that the scale has and the user wants, else what stands in for them."""
-        chosen = tuple(name for name in names if name in self._wanted)
-        return chosen or self._stand_ins[:1]
-
-    def all_datasets(self, *names: str) -> tuple[str, ...]:
-        """As `datasets`, for an artefact with a column for each data set: those of the user's own
-        stand beside the paper's."""
-        chosen = tuple(name for name in names if name in self._wanted)
-        return tuple(dict.fromkeys((*(chosen or self._stand_ins), *self.user_datasets)))
-
-    @property
-    def on_user_data_alone(self) -> bool:
-        """Whether the user wants no other data sets than their own."""
-        return not self._wanted
-
-    @property
-    def _wanted(self) -> tuple[str, ...]:
-        """The data sets of the scale that the user wants."""
-        wanted = self.config.datasets or tuple(self.scale.datasets)
-        return tuple(name for name in wanted if name in self.scale.datasets)
-
-    @property
-    def _stand_ins(self) -> tuple[str, ...]:
-        """What is shown in place of a data set of the paper: `digits_m` where the scale has nothing
-        else, or the user's own where the user wants nothing else."""
-        if self.on_user_data_alone:
-            return tuple(self.user_datasets)
-        return ("digits_m",) if set(self.scale.datasets) == {"digits_m"} else ()
-
-    def wanted(self, methods: Iterable[str]) -> tuple[str, ...]:
-        """Those of `methods` that exist and that the user wants, in the order given."""
-        known, wanted = registered_methods(), self.config.methods
-        return tuple(m for m in methods if m in known and (wanted is None or m in wanted))
-
-    def values(self, key: str, default: tuple[Value, ...]) -> tuple[Value, ...]:
-        """What an artefact runs over: the scale's `grid[key]`, else the paper's `default`; of the
-        type of the default."""
-        kind: Any = type(default[0])
-        return tuple(kind(value) for value in self.scale.grid.get(key, default))
-
-    def spec(
-        self,
-        method: str,
-        dataset: str,
-        backbone: str = "alexnet",
-        preset: str = COMPARISON,
-        **changes: Any,
-    ) -> TrialSpec:
-        """A complete, checked spec.
-
-        Later wins: the scale, the method's defaults, the preset, the user's overrides, `changes`.
-        The preset `metaug`, the comparison's common protocol, is what the scale says of the
-        method's hyper-parameters; another one is a recipe of the method, which the scale does not
-        reach into. The user's overrides may name the preset. Keys that are no field of `TrialSpec`
-        are hyper-parameters of the method.
-
-        Raises:
-            UserError: an unknown key, an impossible value or a contradiction; names the method.
-        """
-        kind = find_method(method)
-        size = self.sizes[dataset]
-        net = self.scale.backbones.get(backbone, BackboneScale())
-        overrides = dict(self.config.overrides.get(method, {}))
-        preset = overrides.pop("preset", preset)
-        comparison = {
-            **{k: v for k, v in self.scale.hyper.items() if k in kind.Hyper.model_fields},
-            **self.scale.methods.get(method, {}),
-        }
-        presets = {COMPARISON: comparison, **kind.presets}
-        if not isinstance(preset, str) or preset not in presets:
-            raise UserError(f"{method} has no preset {preset!r}; {suggestion(preset, presets)}")
-        fields: dict[str, Any] = {
-            "scale": self.scale.name,
-            "dataset": dataset,
-            # a method that cuts images into pieces needs so many pixels in every preset
-            "image_size": self.scale.methods.get(method, {}).get("image_size", size.image_size),
-            "train_images": size.train_images,
-            "method": method,
-            "method_version": kind.version,
-            "backbone": backbone,
-            "width": net.width,
-            "probe": self.scale.probe,
-            **self.scale.spec,
-        }
-        if (epochs := net.epochs if net.epochs is not None else size.epochs) is not None:
-            fields["epochs"] = epochs
-        hyper: dict[str, Any] = {}
-        layers: tuple[tuple[str, Mapping[str, Any]], ...] = (
-            ("defaults", kind.defaults),
-            (f"preset {preset}", presets[preset]),
-            ("overrides", overrides),
-            ("trial", changes),
-        )
-        for where, layer in layers:
-            for key, value in layer.items():
-                if key in kind.Hyper.model_fields:
-                    hyper[key] = value
-                elif key in _NOT_A_SETTING:
-                    raise UserError(f"{where}.{method}: {key} cannot be set: {_NOT_A_SETTING[key]}")
-                elif key in TrialSpec.model_fields:
-                    fields[key] = value
-                else:
-                    known = {"preset", *TrialSpec.model_fields, *kind.Hyper.model_fields}
-                    raise UserError(
-                        f"{where}.{method}: unknown hyper-parameter {brief(key)}; "
-                        f"{suggestion(key, known - _NOT_A_SETTING.keys())}"
-                    )
-        resolved = validated(kind.Hyper, hyper, f"hyper-parameters of {method}")
-        fields["hyper"] = resolved.model_dump(mode="json")
-        fields.setdefault("views", kind.views_of(resolved))
-        spec = validated(TrialSpec, fields, f"spec of {method}")
-        # recipes that do the same are one spec, so that they are trained once
-        augmentation = tuple(canonical(recipe) for recipe in spec.augmentation)
-        spec = spec.model_copy(update={"augmentation": augmentation})
-        _check_common(spec, kind.crops)
-        kind.check(spec)
-        return spec
-
-    def check_batch(self, spec: TrialSpec) -> None:
-        """Refuse a spec whose batch has more images than there are. Not part of `spec`: the batch
-        sizes of an artefact that nobody asked for are nobody's mistake.
-
-        Raises:
-            UserError: names the method and both numbers.
-        """
-        images = spec.train_images or self.known[spec.dataset].training_images
-        if spec.batch_size > images:
-            raise UserError(
-                f"{spec.method}: a batch of {spec.batch_size} is more than the "
-                f"{images} training images; lower batch_size"
-            )
-
-
-def _size(dataset: Dataset, scale: Scale) -> DatasetScale:
-    """How a scale takes a user's data set."""
-    limits = scale.user_data
-    cut = limits.train_images is not None and dataset.training_images > limits.train_images
-    return DatasetScale(
-        image_size=min(dataset.image_size, limits.largest_side),
-        train_images=limits.train_images if cut else None,
-    )
-
-
-def user_datasets(config: Config) -> dict[str, Dataset]:
-    """The data sets that a config asks for and nobody but the user knows, described by their files.
-
-    Raises:
-        UserError: there is no such folder, it cannot be read, or its name cannot be used.
-    """
-    names = [name for name in config.datasets or () if name not in DATASETS]
-    check_names(names)
-    root = config.resolved_data_root()
-    return {name: user_dataset(name, root, config.sources) for name in names}
-
-
-def _check_common(spec: TrialSpec, crops: int) -> None:
-    for view in spec.views:
-        if view not in VIEWS:
-            raise UserError(f"{spec.method}: unknown view {view!r}; {suggestion(view, VIEWS)}")
-        if spec.views.count(view) > 1:
-            raise UserError(f"{spec.method}: view {view!r} is given twice")
-    if spec.probe.averaged_epochs > spec.probe.epochs:
-        raise UserError(
-            f"{spec.method}: the probe has {spec.probe.epochs} epochs, the last "
-            f"{spec.probe.averaged_epochs} of which are averaged; lower probe.averaged_epochs"
-        )
-    if len(spec.augmentation) not in (1, crops):
-        raise UserError(
-            f"{spec.method}: {len(spec.augmentation)} augmentation recipes for {crops} crops; "
-            "give one for all or one for each"
-        )
-
-
 def config_file() -> Path:
     """The config that Snakemake is to read: `snakemake --directory` works in a folder that need not
     have one. Where it cannot be read, that is one line on stderr and exit status 2."""
@@ -476,7 +251,7 @@ def _check_scale(scale: Scale, path: Path) -> None:
         ("data set", scale.datasets, DATASETS),
         ("backbone", scale.backbones, get_args(TrialSpec.model_fields["backbone"].annotation)),
         ("hyper-parameter", scale.hyper, hyper),
-        ("field of a spec", scale.spec, TrialSpec.model_fields.keys() - _NOT_A_SETTING.keys()),
+        ("field of a spec", scale.spec, TrialSpec.model_fields.keys() - NOT_A_SETTING.keys()),
     )
     for what, names, allowed in known:
         for name in names:

@@ -5,8 +5,8 @@ import pkgutil
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from functools import cache
-from typing import Any, ClassVar, cast
+from functools import cache, cached_property
+from typing import Any, ClassVar, Literal, cast
 
 import torch
 from torch import Tensor, nn, optim
@@ -15,7 +15,7 @@ from metaug.data.augment import Augmentation
 from metaug.data.views import VIEWS, make_views
 from metaug.errors import UserError
 from metaug.models import AlexNet, ResNet, build_encoder
-from metaug.optimizers import build_optimizer, trained_by
+from metaug.optimizers import apply_gradient, build_optimizer, trained_by
 from metaug.seeds import Draws, derive_seed
 from metaug.spec import Frozen, TrialSpec, suggestion, validated
 
@@ -79,6 +79,8 @@ class Method(nn.Module):
         name: the name in configs, tables and the tidy frame.
         version: raised when a change of the method changes its numbers (golden tests ask for it).
         default_views: colour views, one encoder each; a spec may name others.
+        number_of_views: how many views a spec may name: `one`, `several` (two or more) or `any`,
+            which leaves it to `check`.
         crops: number of augmented copies of each image.
         passes: passes over the data in one epoch.
         trained: false for a method without training.
@@ -92,13 +94,13 @@ class Method(nn.Module):
     name: ClassVar[str]
     version: ClassVar[int] = 1
     default_views: ClassVar[tuple[str, ...]] = ("rgb",)
+    number_of_views: ClassVar[Literal["one", "several", "any"]] = "one"
     crops: ClassVar[int] = 2
     passes: int = 1
     trained: ClassVar[bool] = True
     data_parallel: ClassVar[tuple[str, ...]] = ()
     defaults: ClassVar[Mapping[str, Any]] = {}
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {}
-    optimizers: dict[str, optim.Optimizer]
     mixed_precision: bool = False
     part: tuple[int, int] = (0, 1)
     """Which of how many equal parts of a batch this process augments and encodes."""
@@ -112,8 +114,16 @@ class Method(nn.Module):
         return cls.default_views
 
     @classmethod
-    def check(cls, spec: TrialSpec) -> None:
-        """Refuse, with a `UserError`, a spec that contradicts itself. Called with the grid."""
+    def check(cls, spec: TrialSpec, hyper: Any) -> None:
+        """Refuse a spec that contradicts itself; called for every spec, before it is built.
+
+        Args:
+            spec: views, crops and probe are checked before.
+            hyper: the spec's hyper-parameters, an instance of `cls.Hyper`.
+
+        Raises:
+            UserError: one line that begins with the method's name and says what to change.
+        """
 
     def __init__(self, spec: TrialSpec, data: DataShape) -> None:
         super().__init__()
@@ -190,8 +200,13 @@ class Method(nn.Module):
             for i, augmentation in enumerate(self.augmentations)
         )
 
+    @cached_property
+    def optimizers(self) -> dict[str, optim.Optimizer]:
+        """Optimisers by name, built when they are first asked for."""
+        return self.build_optimizers()
+
     def build_optimizers(self) -> dict[str, optim.Optimizer]:
-        """Optimisers by name; called once, when the method is on its device."""
+        """New optimisers by name; those of `optimizers` are built by it."""
         trainable = [p for p in self.parameters() if p.requires_grad]
         return {"encoder": build_optimizer(trainable, self.spec)} if trainable else {}
 
@@ -200,7 +215,8 @@ class Method(nn.Module):
         raise TypeError(f"{type(self).__name__} defines neither training_step nor update")
 
     def before_step(self, batch: Batch) -> None:
-        """Called between the backward pass and the optimiser's step."""
+        """Called between the backward pass and the optimiser's step: a parameter whose gradient it
+        sets to None stays as it is."""
 
     def after_step(self, batch: Batch) -> None:
         """Called after the optimiser's step: moving averages, queues."""
@@ -209,14 +225,10 @@ class Method(nn.Module):
         """One step of training; returns what is logged, `loss` among it."""
         optimizer = self.optimizers["encoder"]
         loss, logs = self.training_step(batch)
-        optimizer.zero_grad(set_to_none=True)
         loss.backward()
-        moved = [p for p in trained_by(optimizer) if p.grad is not None]
-        gradients = self.average(p.grad for p in moved if p.grad is not None)
-        for p, gradient in zip(moved, gradients, strict=True):
-            p.grad = gradient
         self.before_step(batch)
-        optimizer.step()
+        found = {p: p.grad for p in trained_by(optimizer) if p.grad is not None}
+        apply_gradient(optimizer, self.average(found.values()), found)
         self.after_step(batch)
         return {"loss": loss.detach(), **logs}
 
@@ -244,15 +256,6 @@ class Method(nn.Module):
         Called once, in eval mode without gradient, with test images (N, 3, S, S) in [0, 1].
         """
         return {}
-
-
-def check_one_view(spec: TrialSpec) -> None:
-    """Refuse, with a `UserError`, a spec with several colour views: for methods that take one."""
-    if len(spec.views) != 1:
-        raise UserError(
-            f"{spec.method} trains one encoder: give it one view, as views: [rgb], "
-            f"not {len(spec.views)} ({', '.join(spec.views)})"
-        )
 
 
 @cache

@@ -67,10 +67,9 @@ class FeatureQueue(nn.Module):
         return self.features.clone()
 
 
-def check_queue(spec: TrialSpec) -> None:
+def check_queue(spec: TrialSpec, size: int) -> None:
     """Refuse, with a `UserError`, a `queue_size` that is no multiple of the batch size."""
-    size = spec.hyper["queue_size"]
-    if int(size or 0) % spec.batch_size:
+    if size % spec.batch_size:
         raise UserError(
             f"{spec.method}: queue_size {size} is not a multiple of batch_size {spec.batch_size}; "
             "a queue holds whole batches"

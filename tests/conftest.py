@@ -8,8 +8,9 @@ import pytest
 import torch
 from torch import optim
 
-from metaug.config import Config, Grid, Scale
+from metaug.config import Config, Scale
 from metaug.data.views import VIEWS
+from metaug.grid import Grid
 from metaug.method import Batch, DataShape, build_method
 from metaug.seeds import draws_of
 from metaug.training.loop import Runtime, TrainingSet
@@ -105,10 +106,7 @@ def ready():
     """A method as the training loop has it before the first step."""
 
     def build(spec, trial=0):
-        method = build_method(spec, DataShape(IMAGES, CLASSES), trial).train()
-        if method.trained:
-            method.optimizers = method.build_optimizers()
-        return method
+        return build_method(spec, DataShape(IMAGES, CLASSES), trial).train()
 
     return build
 

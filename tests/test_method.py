@@ -12,7 +12,6 @@ from metaug.errors import UserError
 from metaug.method import (
     Method,
     build_method,
-    check_one_view,
     find_method,
     registered_methods,
 )
@@ -191,11 +190,51 @@ def test_mixed_precision_concerns_the_encoders_alone(make_spec, ready, make_batc
     assert F.cosine_similarity(mixed, plain).min() > 0.99
 
 
-def test_methods_of_one_encoder_refuse_several_views(make_spec):
-    check_one_view(make_spec("simclr"))
-    with pytest.raises(UserError, match="give it one view") as error:
-        check_one_view(make_spec("cmc"))
+@pytest.mark.parametrize(
+    "name, views, message",
+    [
+        ("simclr", ("l", "ab"), r"simclr trains one encoder: give it one view, .*2 \(l, ab\)"),
+        ("cmc", ("l",), "cmc contrasts views: give it at least two"),
+        ("metaug", ("l",), "metaug contrasts views: give it at least two"),
+        ("simclr", ("l", "l"), "simclr: view 'l' is given twice"),
+    ],
+)
+def test_a_method_says_how_many_views_it_takes(make_spec, name, views, message):
+    assert make_spec(name).views
+    assert make_spec("random", views=("l", "ab")).views == ("l", "ab")
+    with pytest.raises(UserError, match=message) as error:
+        make_spec(name, views=views)
     assert "\n" not in str(error.value)
+
+
+def test_a_check_is_given_the_hyper_parameters_of_the_method(make_spec, monkeypatch):
+    seen = []
+    checks = classmethod(lambda cls, spec, hyper: seen.append((spec, hyper)))
+    monkeypatch.setattr(find_method("moco"), "check", checks)
+    spec = make_spec("moco", queue_size=32)
+    ((checked, hyper),) = seen
+    assert checked == spec
+    assert isinstance(hyper, find_method("moco").Hyper)
+    assert hyper.model_dump(mode="json") == spec.hyper
+
+
+def test_optimisers_are_built_once_when_they_are_asked_for(make_spec, ready):
+    method = ready(make_spec("metaug"))
+    assert "optimizers" not in vars(method)
+    assert method.optimizers is method.optimizers
+    assert set(method.optimizers) == {"encoder", "mag"}
+
+
+def test_a_parameter_whose_gradient_is_taken_away_stays_as_it_is(make_spec, ready, make_batch):
+    """Weight decay does not move it either."""
+    method = ready(make_spec("simclr", weight_decay=0.1))
+    still, moved = method.projector[0].weight, method.encoder.stages.conv3[0].weight
+    before = still.detach().clone(), moved.detach().clone()
+    method.before_step = lambda batch: setattr(still, "grad", None)
+    method.update(make_batch(method))
+    assert torch.equal(still, before[0])
+    assert not torch.equal(moved, before[1])
+    assert all(p.grad is None for p in method.parameters())
 
 
 def test_unknown_views_and_hyper_parameters_are_refused(make_spec):

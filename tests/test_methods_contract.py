@@ -72,7 +72,7 @@ def update(make_batch):
 ROOT = Path(__file__).parents[1]
 OUTSIDE = (
     *("snakemake", "pandas", "pathlib", "os", "io", "shutil", "tempfile"),
-    *("metaug.files", "metaug.config", "metaug.training", "metaug.evaluation"),
+    *("metaug.files", "metaug.config", "metaug.grid", "metaug.training", "metaug.evaluation"),
     *("metaug.reporting", "metaug.paper", "metaug.extras", "metaug.suite"),
 )
 """What a method must not know: files, the workflow, tables, and the packages above it."""

@@ -10,11 +10,12 @@ from pathlib import Path
 import pytest
 import torch
 
-from metaug.config import Grid, load_config
+from metaug.config import load_config
 from metaug.data.arrays import open_prepared
 from metaug.data.augment import Augmentation
 from metaug.data.prepare import prepare
 from metaug.evaluation.features import cache_features, spread
+from metaug.grid import Grid
 from metaug.method import registered_methods
 from metaug.training.loop import Runtime, TrainingSet, train
 

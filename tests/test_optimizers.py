@@ -4,7 +4,14 @@ import pytest
 import torch
 from torch import nn
 
-from metaug.optimizers import adam, build_optimizer, rate_factor, set_rate_factor, sgd
+from metaug.optimizers import (
+    adam,
+    apply_gradient,
+    build_optimizer,
+    rate_factor,
+    set_rate_factor,
+    sgd,
+)
 
 
 def weight():
@@ -106,3 +113,14 @@ def test_warm_up_rises_linearly_and_then_gives_way_to_the_schedule(make_spec, sc
 def test_a_warm_up_longer_than_the_training_never_ends(make_spec):
     spec = make_spec("simclr", warmup_epochs=4, epochs=2)
     assert rate_factor(spec, 0.5) == pytest.approx(0.25)
+
+
+def test_gradients_are_applied_by_one_step_to_the_parameters_named():
+    moved, still = weight(), weight()
+    optimizer = sgd([moved, still], 0.1, momentum=0.0, weight_decay=0.5)
+    apply_gradient(optimizer, [torch.tensor([1.0, 1.0])], [moved])
+    torch.testing.assert_close(moved.detach(), weight().detach() * 0.95 - 0.1)
+    assert torch.equal(still, weight())
+    assert moved.grad is None
+    apply_gradient(optimizer, [torch.zeros(2), torch.zeros(2)])
+    torch.testing.assert_close(still.detach(), weight().detach() * 0.95)

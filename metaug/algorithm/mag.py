@@ -46,10 +46,9 @@ class MetAug(MetAugOUCL):
     presets: ClassVar = {"own": RELEASE_RECIPE}
 
     @classmethod
-    def check(cls, spec: TrialSpec) -> None:
-        super().check(spec)
-        h = MetAugHyper.model_validate(spec.hyper)
-        if h.update_order == "simultaneous" and h.margin_in_encoder_step != h.margin_in_look_ahead:
+    def check(cls, spec: TrialSpec, hyper: MetAugHyper) -> None:
+        margins_differ = hyper.margin_in_encoder_step != hyper.margin_in_look_ahead
+        if hyper.update_order == "simultaneous" and margins_differ:
             raise UserError(
                 f"{spec.method}: update_order=simultaneous shares one loss between encoder step "
                 "and look-ahead; set margin_in_encoder_step and margin_in_look_ahead alike"

@@ -13,7 +13,6 @@ from metaug.algorithm.hyper import UnifiedHyper
 from metaug.algorithm.pairs import Pair, PairScores, Rows, draw_rows
 from metaug.algorithm.readouts import similarity_summaries
 from metaug.data.views import make_views
-from metaug.errors import UserError
 from metaug.losses import (
     Form,
     contrastive_loss,
@@ -39,6 +38,7 @@ class MetAugOUCL(Method):
     name = "metaug_oucl"
     version = 2
     default_views = VIEWS["published"]
+    number_of_views = "several"
     crops = 1
     data_parallel = ("encoders", "projectors")
     Hyper: ClassVar[type[UnifiedHyper]] = UnifiedHyper  # type: ignore[assignment]
@@ -47,13 +47,6 @@ class MetAugOUCL(Method):
     def views_of(cls, hyper: UnifiedHyper) -> tuple[str, ...]:
         """The paper's third view is RGB, the release's all of Lab."""
         return VIEWS[hyper.variant]
-
-    @classmethod
-    def check(cls, spec: TrialSpec) -> None:
-        if len(spec.views) < 2:
-            raise UserError(
-                f"{spec.method} contrasts views: give it at least two, not {spec.views}"
-            )
 
     def __init__(self, spec: TrialSpec, data: DataShape) -> None:
         super().__init__(spec, data)

@@ -1,6 +1,6 @@
 """Extra 1: does the second-order term of the generators' update matter, and the look-ahead?"""
 
-from metaug.config import Grid
+from metaug.grid import Grid
 from metaug.paper.cells import TablePlace, dataset_of
 from metaug.paper.floors import floor_rows
 from metaug.paper.variants import (

@@ -3,7 +3,7 @@
 from typing import Any
 
 from metaug.algorithm.discrepancies import DISCREPANCIES, RELEASE_RECIPE, VIEWS
-from metaug.config import Grid
+from metaug.grid import Grid
 from metaug.paper.cells import TablePlace, dataset_of
 from metaug.paper.floors import floor_rows
 from metaug.paper.variants import (

@@ -1,6 +1,6 @@
 """Extra 4: does it matter how the updates of encoders and generators take turns?"""
 
-from metaug.config import Grid
+from metaug.grid import Grid
 from metaug.paper.cells import TablePlace, dataset_of
 from metaug.paper.floors import floor_rows
 from metaug.paper.variants import (

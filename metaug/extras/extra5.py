@@ -1,6 +1,6 @@
 """Extra 5: does every method learn? All under one protocol, beside their untrained networks."""
 
-from metaug.config import Grid
+from metaug.grid import Grid
 from metaug.paper.cells import TablePlace, dataset_of, in_columns, row_cells
 from metaug.paper.floors import FLOOR, floor_cells, floor_query, floor_rows
 from metaug.paper.notes import SWAV_HARD_NOTE

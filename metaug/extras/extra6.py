@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from metaug.config import Grid
+from metaug.grid import Grid
 from metaug.paper.cells import TablePlace, dataset_of, row_cells
 from metaug.paper.floors import FLOOR
 from metaug.paper.variants import OWN_QUESTION

@@ -2,7 +2,7 @@
 
 import pandas as pd
 
-from metaug.config import Grid
+from metaug.grid import Grid
 from metaug.paper.cells import TablePlace, dataset_of, in_columns, row_cells
 from metaug.paper.floors import floor_cells, floor_rows
 from metaug.paper.table1 import METHODS, PROBES

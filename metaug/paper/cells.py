@@ -9,7 +9,7 @@ trained for it and of what it costs. `render(grid, results)` draws it. A place o
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from metaug.config import Grid
+from metaug.grid import Grid
 from metaug.paper.published import NOT_PRINTED, printed
 from metaug.reporting.results import NOT_RUN, CellInterval, Query, Results
 from metaug.reporting.tables import Cell, Column

@@ -16,8 +16,8 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import lru_cache, wraps
 from typing import Any
 
-from metaug.config import Grid
 from metaug.errors import UserError
+from metaug.grid import Grid
 from metaug.paper import (
     figure2,
     figure3,

@@ -2,7 +2,8 @@
 
 import inspect
 
-from metaug.config import Grid, load_config
+from metaug.config import load_config
+from metaug.grid import Grid
 from metaug.paper.claims import CLAIMS, whole
 from metaug.reporting.claims import Claim, satisfied_by_paper
 

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 import pandas as pd
 from matplotlib.axes import Axes
 
-from metaug.config import Grid
+from metaug.grid import Grid
 from metaug.paper import table1
 from metaug.paper.cells import TablePlace, intervals
 from metaug.paper.floors import FLOOR, floor_query

@@ -7,7 +7,7 @@ import numpy as np
 from matplotlib.axes import Axes
 
 from metaug.algorithm.hyper import MetAugHyper
-from metaug.config import Grid
+from metaug.grid import Grid
 from metaug.paper.cells import dataset_of, intervals
 from metaug.paper.notes import stand_in_note
 from metaug.reporting.figures import (

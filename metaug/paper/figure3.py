@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from metaug.config import Grid
+from metaug.grid import Grid
 from metaug.paper.cells import dataset_of, intervals
 from metaug.paper.notes import stand_in_note
 from metaug.reporting.figures import (

@@ -1,6 +1,6 @@
 """Figure 4: accuracy over the batch size, at equal epochs and at equal steps."""
 
-from metaug.config import Grid
+from metaug.grid import Grid
 from metaug.paper.cells import dataset_of, intervals
 from metaug.paper.notes import stand_in_note
 from metaug.reporting.figures import (

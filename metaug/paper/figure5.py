@@ -4,7 +4,7 @@ import math
 from typing import Any
 
 from metaug.algorithm.hyper import MetAugHyper
-from metaug.config import Grid
+from metaug.grid import Grid
 from metaug.paper.cells import dataset_of, intervals
 from metaug.paper.notes import stand_in_note
 from metaug.paper.published import printed

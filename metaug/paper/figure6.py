@@ -5,7 +5,7 @@ from collections.abc import Callable
 from itertools import product
 from typing import Any
 
-from metaug.config import Grid
+from metaug.grid import Grid
 from metaug.paper.cells import dataset_of, intervals
 from metaug.paper.notes import stand_in_note
 from metaug.reporting.figures import (

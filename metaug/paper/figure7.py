@@ -1,6 +1,6 @@
 """Figure 7: the margin γ of OUCL."""
 
-from metaug.config import Grid
+from metaug.grid import Grid
 from metaug.paper.cells import dataset_of, intervals
 from metaug.paper.notes import stand_in_note
 from metaug.paper.published import printed

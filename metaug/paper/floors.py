@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from metaug.config import Grid
+from metaug.grid import Grid
 from metaug.paper.cells import TablePlace
 from metaug.reporting.names import view_names
 from metaug.reporting.results import Query

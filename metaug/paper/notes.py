@@ -3,8 +3,8 @@
 from collections.abc import Sequence
 
 from metaug.algorithm.hyper import MetAugHyper
-from metaug.config import Grid
 from metaug.data.datasets import DATASETS
+from metaug.grid import Grid
 from metaug.reporting.names import dataset_name, power_of_ten
 
 READOUT_NOTES = {

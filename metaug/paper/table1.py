@@ -1,6 +1,6 @@
 """Table 1: linear probes on four data sets, AlexNet conv and fc."""
 
-from metaug.config import Grid
+from metaug.grid import Grid
 from metaug.method import find_method
 from metaug.paper.cells import TablePlace, row_cells, table_cells
 from metaug.paper.floors import FLOOR, floor_cells, floor_rows

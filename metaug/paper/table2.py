@@ -2,7 +2,7 @@
 
 import pandas as pd
 
-from metaug.config import Grid
+from metaug.grid import Grid
 from metaug.paper.cells import TablePlace, row_cells, table_cells
 from metaug.paper.floors import floor_cells, floor_rows
 from metaug.paper.notes import (

@@ -1,7 +1,8 @@
 """Table 4: eight sets of input augmentations, CIFAR-10, AlexNet fc."""
 
-from metaug.config import Grid
-from metaug.data.augment import Crop, Grey, Jitter, Mixup, canonical
+from metaug.data.augment import canonical
+from metaug.data.operations import Crop, Grey, Jitter, Mixup
+from metaug.grid import Grid
 from metaug.paper.cells import TablePlace, dataset_of, table_cells
 from metaug.paper.floors import FLOOR, floor_row
 from metaug.paper.notes import protocol_notes, stand_in_note

@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 
-from metaug.config import Grid
+from metaug.grid import Grid
 from metaug.paper.cells import TablePlace, dataset_of, in_columns, table_cells
 from metaug.paper.floors import floor_cells, floor_rows
 from metaug.paper.notes import protocol_notes, stand_in_note

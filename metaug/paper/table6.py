@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from metaug.config import Grid
+from metaug.grid import Grid
 from metaug.paper.cells import TablePlace, dataset_of, row_cells, table_cells
 from metaug.paper.floors import FLOOR, floor_row
 from metaug.paper.notes import protocol_notes, stand_in_note

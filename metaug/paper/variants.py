@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from metaug.config import Grid
+from metaug.grid import Grid
 from metaug.paper.cells import TablePlace, in_columns, row_cells
 from metaug.paper.floors import floor_cells
 from metaug.reporting.results import NOT_RUN, Query, Results, derived

@@ -18,7 +18,7 @@ import numpy as np
 import pandas as pd
 from statsmodels.stats.multitest import multipletests
 
-from metaug.config import Grid
+from metaug.grid import Grid
 from metaug.reporting.looks import LEVEL, OVERLAP, corrected
 from metaug.reporting.results import Query, Results
 from metaug.reporting.statistics import (

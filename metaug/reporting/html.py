@@ -1,4 +1,4 @@
-"""The templates of the HTML pages and how numbers are written in them."""
+"""The templates of pages and tables, and how numbers are written in them."""
 
 import math
 from pathlib import Path

@@ -17,6 +17,7 @@ import jinja2
 import pandas as pd
 
 from metaug.files import atomic_path, atomic_write_text
+from metaug.reporting.html import HTML, MARKDOWN
 from metaug.reporting.names import NOT_RANKED, SCALE_NOTES, method_name
 from metaug.reporting.results import NOT_RUN, failed_of, values_of
 from metaug.reporting.statistics import FEWEST_TRIALS, Interval
@@ -235,7 +236,7 @@ def write_csv(table: Table, path: Path | str) -> None:
 
 def write_markdown(table: Table, path: Path | str) -> None:
     """GitHub's Markdown. It has one header row, so the levels of a column's header are joined."""
-    atomic_write_text(path, _MARKDOWN.get_template("table.md.jinja").render(_content(table)))
+    atomic_write_text(path, MARKDOWN.get_template("table.md.jinja").render(_content(table)))
 
 
 def write_latex(table: Table, path: Path | str) -> None:
@@ -248,7 +249,7 @@ def write_latex(table: Table, path: Path | str) -> None:
 
 def write_html(table: Table, path: Path | str) -> None:
     """A page of its own, without scripts or anything from outside; readable on a phone."""
-    page = _HTML.get_template("page.html.jinja")
+    page = HTML.get_template("page.html.jinja")
     atomic_write_text(path, page.render(title=table.title, table=html_table(table)))
 
 
@@ -260,7 +261,7 @@ def html_table(
     Cells carry data-row and data-column (names) and data-value (our mean, "" if not run), so that
     a script can sort the table. `addresses` gives what a cell made from these specs links to.
     """
-    return _HTML.get_template("table.html.jinja").render(_content(table), addresses=addresses)
+    return HTML.get_template("table.html.jinja").render(_content(table), addresses=addresses)
 
 
 def _content(table: Table) -> dict[str, object]:
@@ -361,17 +362,9 @@ def _escape_latex(text: str) -> str:
     return text.translate({ord(character): escape for character, escape in _LATEX_ESCAPES.items()})
 
 
-def _escape_markdown(text: str) -> str:
-    return text.translate({ord(character): "\\" + character for character in "\\|*_`<>[]"})
-
-
-_LOADER = jinja2.FileSystemLoader(Path(__file__).parent)
-_HTML = jinja2.Environment(loader=_LOADER, autoescape=True, trim_blocks=True, lstrip_blocks=True)
-_MARKDOWN = jinja2.Environment(loader=_LOADER, trim_blocks=True, lstrip_blocks=True)
-_MARKDOWN.filters["markdown"] = _escape_markdown
 # LaTeX is full of braces and per cent signs, so its template has delimiters of its own.
 _LATEX = jinja2.Environment(
-    loader=_LOADER,
+    loader=HTML.loader,
     trim_blocks=True,
     lstrip_blocks=True,
     block_start_string="<%",

@@ -166,8 +166,6 @@ class Clock:
         images = min(spec.train_images or MEASURED_IMAGES, MEASURED_IMAGES)
         method = build_method(spec, DataShape(max(images, spec.batch_size), classes), trial=0)
         method.to(self.device).train()
-        if method.trained:
-            method.optimizers = method.build_optimizers()
         return method
 
 

@@ -15,11 +15,12 @@ import pandas as pd
 
 import metaug.extras
 import metaug.paper
-from metaug.config import Config, Grid, Scale, load_config, user_datasets
+from metaug.config import Config, Scale, load_config
 from metaug.data.arrays import MANIFEST, recorded_digest
 from metaug.data.prepare import expected_origin
 from metaug.errors import UserError
 from metaug.files import exclusive
+from metaug.grid import Grid, user_datasets
 from metaug.paper.cells import Place, specs_of
 from metaug.paper.claims import decide
 from metaug.reporting.aggregate import COLUMNS, write_frame

@@ -1,43 +1,30 @@
 """What the screen shows while Snakemake works: how far it is, one line for each finished trial, and
 what went wrong. Snakemake's own report, every file name included, is in `.snakemake/log/`.
 
-In a terminal two bars or more follow the trainings, by what is on disk; what jobs print scrolls by
-above them. Elsewhere, in a pipe or the log of a CI service, nothing is redrawn and jobs print for
-themselves. A dry run, and a run with --verbose, --quiet or --printshellcmds, is reported by
-Snakemake itself.
+In a terminal bars follow the trainings (`metaug.suite.bars`). Elsewhere, in a pipe or the log of a
+CI service, nothing is redrawn and jobs print for themselves. A dry run, and a run with --verbose,
+--quiet or --printshellcmds, is reported by Snakemake itself.
 
 Snakemake finds this handler as `snakemake_logger_plugin_metaug`, and profiles/default asks for it.
 The Snakefile has it know the plan by `tell`.
 """
 
 import logging
-import os
 import re
 import sys
 import threading
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
 
 from rich.console import Console
-from rich.progress import (
-    BarColumn,
-    Progress,
-    ProgressColumn,
-    SpinnerColumn,
-    Task,
-    TaskID,
-    TextColumn,
-)
-from rich.table import Column
 from rich.text import Text
 from snakemake.logging import ColorizingTextHandler, DefaultFilter, DefaultFormatter
 from snakemake_interface_logger_plugins.base import LogHandlerBase
 from snakemake_interface_logger_plugins.common import LogEvent
 
-from metaug.reporting.html import duration
 from metaug.reporting.names import counted
+from metaug.suite.bars import Bars, Job
 from metaug.suite.plan import Plan
 from metaug.suite.remaining import Training, trainings_of
 from metaug.suite.summary import print_summary
@@ -47,10 +34,6 @@ TOLD = "metaug"
 
 KNOWN = "metaug_known"
 """The attribute that holds what is set when it is known."""
-
-POLL_SECONDS = 1.0
-MOST_BARS = 6
-"""Jobs that are shown at a time; on a cluster there may be hundreds."""
 
 _WORDS = {
     "prepare": "preparing {dataset}",
@@ -67,7 +50,6 @@ _NOTHING = "Nothing to be done"
 _WORTH_SAYING = re.compile("^(Terminating processes|Will exit after)|has been submitted with")
 _SAID_BY_THE_JOB = re.compile("CalledProcessError|^Exiting because a job execution failed")
 _SOME_FAILED = "At least one job did not complete successfully"
-_OF_A_TRIAL = re.compile(r"trial \d+: ")
 
 
 def tell(**what: Any) -> None:
@@ -83,30 +65,6 @@ def tell(**what: Any) -> None:
     logging.getLogger("snakemake.logging").info("", extra={TOLD: what, KNOWN: known})
     if LogHandler.listens:
         known.wait(timeout=60)
-
-
-@dataclass(frozen=True)
-class _Job:
-    """A job that is running.
-
-    Attributes:
-        name: what it does, for readers.
-        log: its log.
-        local: it runs on this machine, and what it prints comes here.
-        training: what it trains, if it does.
-    """
-
-    name: str
-    log: Path | None
-    local: bool
-    training: Training | None
-
-    def error(self) -> str:
-        """The last line of its log that says what is wrong."""
-        if self.log is None or not self.log.exists():
-            return ""
-        lines = self.log.read_text(encoding="utf-8", errors="backslashreplace").splitlines()
-        return next((line for line in reversed(lines) if line.startswith("error:")), "")
 
 
 class LogHandler(LogHandlerBase):
@@ -130,10 +88,10 @@ class LogHandler(LogHandlerBase):
         self._plan: Plan | None = None
         self._read_targets: Callable[[], Iterable[str]] = tuple
         self._trainings: dict[tuple[str, str], Training] = {}
-        self._jobs: dict[int, _Job] = {}
-        self._failed: list[_Job] = []
+        self._jobs: dict[int, Job] = {}
+        self._failed: list[Job] = []
         self._console = Console(stderr=True, highlight=False)
-        self._bars: _Bars | None = None
+        self._bars: Bars | None = None
 
     def emit(self, record: logging.LogRecord) -> None:
         """Show what a record says, or nothing."""
@@ -187,7 +145,7 @@ class LogHandler(LogHandlerBase):
             + (counted(to_do, "trial") + " to train" if to_do else "nothing to train")
         )
         if sys.stderr.isatty():  # rich may have been told that a log is a terminal
-            self._bars = _Bars(trainings)
+            self._bars = Bars(trainings)
 
     def _finish(self) -> None:
         assert self._plan is not None
@@ -218,11 +176,11 @@ class LogHandler(LogHandlerBase):
             return
         name = training.name if training else str(words).format(**wildcards)
         log = Path(record.log[0]) if record.log else None
-        self._jobs[record.jobid] = job = _Job(name, log, record.local, training)
+        self._jobs[record.jobid] = job = Job(name, log, record.local, training)
         if self._bars is not None:
             self._bars.start(record.jobid, job)
 
-    def _job_ends(self, number: int) -> _Job | None:
+    def _job_ends(self, number: int) -> Job | None:
         if self._bars is not None:
             self._bars.end(number)
         return self._jobs.pop(number, None)
@@ -251,153 +209,6 @@ class LogHandler(LogHandlerBase):
     def _say(self, text: str, style: str = "") -> None:
         console = self._console if self._bars is None else self._bars.console
         console.print(Text(text, style), soft_wrap=not console.is_terminal)
-
-
-class _Bars:
-    """The progress of a run, at the bottom of the terminal; what is printed goes above it.
-
-    Whatever this process and its jobs write to the terminal comes here through a pipe, so that it
-    does not tear the bars.
-    """
-
-    def __init__(self, trainings: list[Training]) -> None:
-        self._kept = {fd: os.dup(fd) for fd in (1, 2) if os.isatty(fd)}
-        terminal = os.fdopen(os.dup(2), "w", encoding="utf-8", errors="replace")
-        self.console = Console(file=terminal, highlight=False)
-        read, write = os.pipe()
-        for fd in self._kept:
-            os.dup2(write, fd)
-        os.close(write)
-        self._printed = os.fdopen(read, "rb")
-        self._lock = threading.Lock()
-        self._running: dict[int, tuple[_Job, TaskID]] = {}
-        self._logs: dict[Path, int] = {}
-        self._done: dict[tuple[str, str], float] = {
-            training.key: training.done() for training in trainings
-        }
-        self._finished = {training.key: training.finished() for training in trainings}
-        self._trials = sum(len(training.trials) for training in trainings)
-        self._bars = Progress(
-            SpinnerColumn(),
-            TextColumn("{task.description}", table_column=Column(ratio=3, no_wrap=True)),
-            BarColumn(None, table_column=Column(ratio=2)),
-            TextColumn("{task.fields[count]}", table_column=Column(no_wrap=True)),
-            _Left(table_column=Column(no_wrap=True)),
-            console=self.console,
-            expand=True,
-            transient=True,
-            refresh_per_second=4,
-            speed_estimate_period=float("inf"),
-            redirect_stdout=False,
-            redirect_stderr=False,
-        )
-        self._total = self._bars.add_task(
-            "all trials",
-            total=self._trials,
-            completed=sum(self._finished.values()),
-            count="",
-            visible=bool(trainings),
-        )
-        self._ended = threading.Event()
-        self._threads = [
-            threading.Thread(target=target, daemon=True) for target in (self._print, self._follow)
-        ]
-        self._bars.start()
-        for thread in self._threads:
-            thread.start()
-
-    def close(self) -> None:
-        """Remove the bars and give the terminal back."""
-        self._ended.set()
-        sys.stdout.flush()
-        sys.stderr.flush()
-        for fd, terminal in self._kept.items():
-            os.dup2(terminal, fd)
-            os.close(terminal)
-        for thread in self._threads:
-            thread.join(timeout=2)  # a job that outlives Snakemake keeps the pipe open
-        self._update()
-        self._bars.stop()
-
-    def start(self, number: int, job: _Job) -> None:
-        """Show a job."""
-        with self._lock:
-            task = self._bars.add_task(
-                job.name,
-                total=len(job.training.trials) if job.training else 1,  # no moving bar
-                completed=self._finished[job.training.key] if job.training else 0,
-                count="",
-                visible=False,  # the next update decides
-            )
-            self._running[number] = (job, task)
-            if job.log and not job.local:
-                self._logs[job.log] = 0
-        self._update()
-
-    def end(self, number: int) -> None:
-        """Show a job no more."""
-        self._update()
-        with self._lock:
-            job, task = self._running.pop(number, (None, None))
-            if job is None or task is None:
-                return
-            self._bars.remove_task(task)
-            if job.log is not None:
-                self._logs.pop(job.log, None)
-
-    def _print(self) -> None:
-        """Print what comes through the pipe, line by line."""
-        for line in self._printed:
-            self._line(line)
-
-    def _line(self, line: bytes) -> None:
-        text = line.decode("utf-8", "backslashreplace").rstrip("\n").rpartition("\r")[2]
-        style = "red" if text.startswith("error:") else ""
-        one_line = _OF_A_TRIAL.search(text) is not None
-        self.console.print(
-            Text(text, style), no_wrap=one_line, overflow="ellipsis" if one_line else "fold"
-        )
-
-    def _follow(self) -> None:
-        while not self._ended.wait(POLL_SECONDS):
-            self._update()
-
-    def _update(self) -> None:
-        """Look at what the jobs have left on disk."""
-        with self._lock:
-            for place, (job, task) in enumerate(self._running.values()):
-                self._bars.update(task, visible=place < MOST_BARS)
-                if (training := job.training) is None:
-                    continue
-                key, trials = training.key, len(training.trials)
-                self._finished[key], self._done[key] = training.finished(), training.done()
-                now = min(self._finished[key] + 1, trials)
-                count = f"trial {now} of {trials}"
-                self._bars.update(task, completed=self._done[key], count=count)
-            self._bars.update(
-                self._total,
-                completed=sum(self._done.values()),
-                count=f"{sum(self._finished.values())} of {self._trials}",
-            )
-            for log, start in self._logs.items():
-                if log.exists():
-                    with log.open("rb") as file:
-                        file.seek(start)
-                        lines = file.read().rpartition(b"\n")[:2]
-                    self._logs[log] += sum(map(len, lines))
-                    for line in b"".join(lines).splitlines():
-                        self._line(line)
-
-
-class _Left(ProgressColumn):
-    """About how long the rest takes, at the speed so far."""
-
-    max_refresh = 2.0
-
-    def render(self, task: Task) -> Text:
-        if task.id or not task.time_remaining:  # the first bar is that of the whole run
-            return Text()
-        return Text(f"about {duration(task.time_remaining)} left", "cyan")
 
 
 def _handler_of_snakemake(settings: Any) -> logging.Handler:

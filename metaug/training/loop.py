@@ -246,7 +246,6 @@ def _untrained(spec: TrialSpec, trial: int, data: TrainingSet, runtime: Runtime)
     method.to(runtime.device).train()
     if method.trained and spec.epochs:
         method.mixed_precision = runtime.mixed_precision
-        method.optimizers = method.build_optimizers()
     return method
 
 

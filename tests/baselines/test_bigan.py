@@ -7,8 +7,9 @@ import torch
 from torch.nn import functional as F
 
 from baselines.bigan import BiGAN, bigan_losses, resolutions
-from metaug.config import Config, DatasetScale, Grid, Scale
+from metaug.config import Config, DatasetScale, Scale
 from metaug.errors import UserError
+from metaug.grid import Grid
 from metaug.method import Batch, DataShape, build_method
 
 
@@ -45,9 +46,7 @@ def batch_of(images=8, size=32):
 
 def method(backbone="alexnet", image_size=32, **changes):
     spec = grid(image_size).spec("bigan", "digits_m", backbone, **{"latent_dim": 6, **changes})
-    built = build_method(spec, DataShape(8, 10), trial=0)
-    built.optimizers = built.build_optimizers()
-    return built
+    return build_method(spec, DataShape(8, 10), trial=0)
 
 
 def test_losses_equal_the_naive_formula():

@@ -8,8 +8,9 @@ from torch import nn
 
 import baselines.cpc_v2 as cpc
 from baselines.cpc_v2 import Context, cpc_loss, layer_normed, patches
-from metaug.config import Config, DatasetScale, Grid, Scale
+from metaug.config import Config, DatasetScale, Scale
 from metaug.errors import UserError
+from metaug.grid import Grid
 from metaug.method import Batch, DataShape, build_method
 
 

@@ -13,9 +13,10 @@ from baselines.dacl import (
     linear_mixup,
 )
 from baselines.simclr import nt_xent_loss
-from metaug.config import Config, DatasetScale, Grid, Scale
+from metaug.config import Config, DatasetScale, Scale
 from metaug.data.views import make_views
 from metaug.errors import UserError
+from metaug.grid import Grid
 from metaug.method import Batch, DataShape, build_method
 
 

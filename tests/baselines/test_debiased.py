@@ -14,7 +14,8 @@ from baselines.debiased import (
     debiased_loss,
 )
 from baselines.simclr import nt_xent_loss
-from metaug.config import Config, DatasetScale, Grid, Scale
+from metaug.config import Config, DatasetScale, Scale
+from metaug.grid import Grid
 from metaug.method import Batch, DataShape, build_method
 from metaug.spec import TrialSpec
 

@@ -7,8 +7,9 @@ import torch
 from torch import nn
 
 from baselines.dim import ScoreNetwork, dim_infonce_loss, dim_jsd_loss, prior_losses
-from metaug.config import Config, DatasetScale, Grid, Scale
+from metaug.config import Config, DatasetScale, Scale
 from metaug.errors import UserError
+from metaug.grid import Grid
 from metaug.method import Batch, DataShape, build_method
 
 
@@ -44,9 +45,7 @@ def batch_of(images=8, seed=0):
 
 
 def method(**changes):
-    built = build_method(grid().spec("dim", "digits_m", **changes), DataShape(8, 10), trial=0)
-    built.optimizers = built.build_optimizers()
-    return built
+    return build_method(grid().spec("dim", "digits_m", **changes), DataShape(8, 10), trial=0)
 
 
 def softplus(x):

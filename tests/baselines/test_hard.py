@@ -8,7 +8,8 @@ import torch
 from baselines.debiased import debiased_cmc_loss, debiased_loss
 from baselines.hard import hard_negative_cmc_loss, hard_negative_loss
 from baselines.simclr import nt_xent_loss
-from metaug.config import Config, DatasetScale, Grid, Scale
+from metaug.config import Config, DatasetScale, Scale
+from metaug.grid import Grid
 from metaug.method import Batch, DataShape, build_method
 from metaug.spec import TrialSpec
 

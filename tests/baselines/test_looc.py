@@ -8,8 +8,9 @@ from torch.nn import functional as F
 
 from baselines.looc import left_out_groups, looc_loss
 from baselines.moco import info_nce_loss
-from metaug.config import Config, DatasetScale, Grid, Scale
+from metaug.config import Config, DatasetScale, Scale
 from metaug.errors import UserError
+from metaug.grid import Grid
 from metaug.method import Batch, DataShape, build_method
 from metaug.seeds import draws_of
 
@@ -33,9 +34,7 @@ def grid():
 
 def method(backbone="alexnet", **changes):
     spec = grid().spec("looc", "digits_m", backbone, **changes)
-    built = build_method(spec, DataShape(8, 10), trial=0)
-    built.optimizers = built.build_optimizers()
-    return built
+    return build_method(spec, DataShape(8, 10), trial=0)
 
 
 def images(count=8):

@@ -9,8 +9,9 @@ from scipy import ndimage
 from torch.nn import functional as F
 
 from baselines.nat import best_assignment, nat_loss, sobel
-from metaug.config import Config, DatasetScale, Grid, Scale
+from metaug.config import Config, DatasetScale, Scale
 from metaug.errors import UserError
+from metaug.grid import Grid
 from metaug.method import Batch, DataShape, build_method
 
 

@@ -3,9 +3,10 @@
 import pytest
 import torch
 
-from metaug.config import Config, DatasetScale, Grid, Scale
+from metaug.config import Config, DatasetScale, Scale
 from metaug.data.augment import operations_of
 from metaug.errors import UserError
+from metaug.grid import Grid
 from metaug.method import DataShape, build_method
 from metaug.seeds import draws_of
 

@@ -8,8 +8,9 @@ import torch
 from skimage.color import rgb2lab
 
 from baselines.splitbrain import AB_BINS, L_BINS, ab_bins, quantize, splitbrain_loss
-from metaug.config import Config, DatasetScale, Grid, Scale
+from metaug.config import Config, DatasetScale, Scale
 from metaug.errors import UserError
+from metaug.grid import Grid
 from metaug.method import Batch, DataShape, build_method
 from metaug.seeds import draws_of
 

@@ -4,10 +4,11 @@ import numpy as np
 import pytest
 import torch
 
-from metaug.config import Config, DatasetScale, Grid, Scale
+from metaug.config import Config, DatasetScale, Scale
 from metaug.data.arrays import Split
 from metaug.errors import UserError
 from metaug.evaluation.protocol import evaluate
+from metaug.grid import Grid
 from metaug.method import Batch, DataShape, build_method
 from metaug.seeds import draws_of
 from metaug.spec import ProbeSpec

@@ -3,14 +3,8 @@ import torch
 from torchvision.transforms import functional
 
 from metaug.data import randaugment
-from metaug.data.augment import (
-    OPERATIONS,
-    RECIPES,
-    Augmentation,
-    RandAugment,
-    canonical,
-    operations_of,
-)
+from metaug.data.augment import RECIPES, Augmentation, canonical, operations_of
+from metaug.data.operations import OPERATIONS, RandAugment
 from metaug.errors import UserError
 
 ALL = [*RECIPES, *OPERATIONS, "+".join(OPERATIONS)]

@@ -7,8 +7,8 @@ from scipy import stats
 from torchvision.transforms import RandomResizedCrop, functional
 
 from metaug.data import color
-from metaug.data.augment import Crop
 from metaug.data.geometry import crop_boxes, crop_flip_rotate, gaussian_taps, resample
+from metaug.data.operations import Crop
 
 
 def random_images(n, height, width, dtype=torch.float32):

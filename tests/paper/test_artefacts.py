@@ -9,7 +9,7 @@ import pytest
 
 import metaug.extras
 import metaug.paper
-from metaug.config import Grid
+from metaug.grid import Grid
 from metaug.method import registered_methods
 from metaug.paper import figure2, figure4, figure6, table1, table4, table5
 from metaug.reporting.figures import SCALE_TITLES, Drawing

@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from metaug.data.augment import OPERATIONS
+from metaug.data.operations import OPERATIONS
 from metaug.paper import table4
 from tests.paper.printed import check_paper_is_reproduced
 from tests.paper.synthetic import (

@@ -7,9 +7,10 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from metaug.config import Grid, load_config
+from metaug.config import load_config
 from metaug.data.user import sought
 from metaug.errors import UserError
+from metaug.grid import Grid
 from metaug.paper import claims, table1, table2, table3
 from metaug.paper.cells import specs_of
 from metaug.reporting.aggregate import COLUMNS

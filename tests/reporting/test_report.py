@@ -14,7 +14,8 @@ import pandas as pd
 import pytest
 from matplotlib.figure import Figure
 
-from metaug.config import Config, Grid, Scale
+from metaug.config import Config, Scale
+from metaug.grid import Grid
 from metaug.reporting.claims import Claim, Finding, Outcome, Statement, quantity
 from metaug.reporting.figures import Drawing
 from metaug.reporting.report import CURVE_HEIGHT, CURVE_WIDTH, Training, write_report

@@ -12,8 +12,9 @@ from typing import Any
 
 import pytest
 
-from metaug.config import Config, Grid, Scale
+from metaug.config import Config, Scale
 from metaug.data.prepare import prepare
+from metaug.grid import Grid
 from tests.conftest import TINY
 
 CODE = """

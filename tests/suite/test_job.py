@@ -17,11 +17,12 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from metaug.config import Config, Grid, Scale
+from metaug.config import Config, Scale
 from metaug.data.arrays import open_prepared
 from metaug.data.prepare import prepare
 from metaug.errors import Diverged, UserError
 from metaug.evaluation.protocol import Evaluation
+from metaug.grid import Grid
 from metaug.spec import TrialSpec
 from metaug.suite import job
 from metaug.suite.done import mark_path

@@ -9,7 +9,7 @@ import pytest
 from snakemake_interface_logger_plugins.common import LogEvent
 
 from metaug.suite.plan import Plan, load_plan
-from metaug.suite.screen import TOLD, LogHandler, _Bars, _Job
+from metaug.suite.screen import TOLD, LogHandler
 from tests.paper.synthetic import write_records
 
 ROOT = Path(__file__).parents[2]
@@ -116,19 +116,3 @@ def test_a_run_ends_with_its_files_whether_there_was_something_to_do_or_not(hand
     assert capsys.readouterr() == (files, "")
     emit(handler, "Nothing to be done (all requested files are present and up to date).")
     assert capsys.readouterr() == (files, "Nothing to be done: every file is up to date.\n")
-
-
-def test_the_log_of_a_job_of_a_cluster_is_followed(tmp_path, capfd):
-    log = tmp_path / "job.log"
-    bars = _Bars([])
-    bars.start(1, _Job("SimCLR", log, local=False, training=None))
-    log.write_text("simclr on digits_m, trial 0: conv 70.17 %\nhalf ")
-    bars._update()
-    with log.open("a") as file:
-        file.write("a line\n")
-    bars.end(1)
-    bars.close()
-    printed = [line.strip() for line in capfd.readouterr().err.splitlines()]
-    assert [line for line in printed if line] == [
-        *("simclr on digits_m, trial 0: conv 70.17 %", "half a line")
-    ]
