@@ -42,7 +42,7 @@ class Comparison:
 
     Attributes:
         effect: mean of a - b over the trials that count; nan where there are too few.
-        low, high: its 95 % t-interval.
+        low, high: its 95 % t-interval; of a range, at least 95 % (see `range_above`).
         n: trials that count: those up to the last look that was reached (0: none was).
         effect_size: Cohen's d_z, mean over standard deviation of the differences.
         p_holds: of the test for the statement, scaled so that 0.05 is the limit at every look; the
@@ -188,15 +188,20 @@ def range_above(settings: Sequence[pd.Series], bound: float) -> Comparison:
 
     It is so if a setting is above another by more than `bound`, tested on every ordered pair
     (Bonferroni); it is not if every pair is shown to differ by less (intersection-union). So it
-    needs no allowance for having picked the best and the worst after looking.
+    needs no allowance for having picked the best and the worst after looking, and neither do the
+    ends of the interval, which are those that tests of the same kind do not exclude.
     """
     values = _together(settings)
 
-    def judged(look: int) -> tuple[float, float, np.ndarray]:
+    def judged(look: int) -> _Range:
         pairs = _ordered_pairs(values[:, :look])
-        above = at_least(list(p_above(pairs, bound)), 1)
-        below = at_least(list(p_above(-pairs, -bound)), len(pairs))
-        return above, below, pairs[int(np.argmax(pairs.mean(-1)))] - bound
+        return _Range(
+            above=at_least(list(p_above(pairs, bound)), 1),
+            below=at_least(list(p_above(-pairs, -bound)), len(pairs)),
+            low=float(_limit(pairs, -1, len(pairs)).max()) - bound,
+            high=float(_limit(pairs, 1).max()) - bound,
+            widest=pairs[int(np.argmax(pairs.mean(-1)))] - bound,
+        )
 
     return _ranged(judged, looks_of(values.shape[1]))
 
@@ -205,42 +210,59 @@ def range_greater(larger: Sequence[pd.Series], smaller: Sequence[pd.Series]) -> 
     """Judge "the range of the means over `larger` is greater than that over `smaller`".
 
     It is so if one difference within the first is greater than every difference within the second:
-    an intersection-union test for each ordered pair of the first, and Bonferroni over these.
+    an intersection-union test for each ordered pair of the first, and Bonferroni over these. The
+    interval is made in the same way.
     """
     values = _together([*larger, *smaller])
 
-    def judged(look: int) -> tuple[float, float, np.ndarray]:
+    def judged(look: int) -> _Range:
         ours = _ordered_pairs(values[: len(larger), :look])
         theirs = _ordered_pairs(values[len(larger) :, :look])
         gaps = ours[:, None] - theirs[None]
-        holds = at_least(list(p_above(gaps, 0.0).max(1)), 1)
-        reverse = at_least(list(p_above(-gaps, 0.0).max(0)), 1)
-        widest = ours[int(np.argmax(ours.mean(-1)))] - theirs[int(np.argmax(theirs.mean(-1)))]
-        return holds, reverse, widest
+        return _Range(
+            above=at_least(list(p_above(gaps, 0.0).max(1)), 1),
+            below=at_least(list(p_above(-gaps, 0.0).max(0)), 1),
+            low=float(_limit(gaps, -1, len(ours)).min(1).max()),
+            high=float(_limit(gaps, 1, len(theirs)).max(0).min()),
+            widest=ours[int(np.argmax(ours.mean(-1)))] - theirs[int(np.argmax(theirs.mean(-1)))],
+        )
 
     return _ranged(judged, looks_of(values.shape[1]))
 
 
-def _ranged(
-    judged: Callable[[int], tuple[float, float, np.ndarray]], looks: Sequence[int]
-) -> Comparison:
-    """The comparison of a range, with effect and interval of the widest pair at the last look.
+class _Range(NamedTuple):
+    """What the trials up to a look say about a range: p-values for "greater" and for "less", the
+    ends of the interval, and the differences of the widest pair."""
 
-    `judged` gives, for a look, the p-values for and against, and the differences of that pair.
-    """
+    above: float
+    below: float
+    low: float
+    high: float
+    widest: np.ndarray
+
+
+def _limit(samples: np.ndarray, sign: int, count: int = 1) -> np.ndarray:
+    """One end of the 95 % t-intervals of the means along the last axis, the upper for sign 1, where
+    so many of them are to hold together (Bonferroni)."""
+    n = samples.shape[-1]
+    factor = stats.t.ppf(1 - 0.025 / count, n - 1)
+    return np.asarray(samples.mean(-1) + sign * factor * stats.sem(samples, axis=-1))
+
+
+def _ranged(judged: Callable[[int], _Range], looks: Sequence[int]) -> Comparison:
+    """The comparison of a range: effect and interval at the last look, the smallest p-values."""
     if not looks:
         return Comparison()
     found = {look: judged(look) for look in looks}
-    differences = found[looks[-1]][2]
-    mean, half_width, n = t_interval(differences)
+    last = found[looks[-1]]
     return Comparison(
-        effect=mean,
-        low=mean - half_width,
-        high=mean + half_width,
-        n=n,
-        effect_size=_effect_size(differences),
-        p_holds=min(scaled(holds, look) for look, (holds, _, _) in found.items()),
-        p_reversed=min(scaled(reverse, look) for look, (_, reverse, _) in found.items()),
+        effect=float(last.widest.mean()),
+        low=last.low,
+        high=last.high,
+        n=looks[-1],
+        effect_size=_effect_size(last.widest),
+        p_holds=min(scaled(one.above, look) for look, one in found.items()),
+        p_reversed=min(scaled(one.below, look) for look, one in found.items()),
     )
 
 

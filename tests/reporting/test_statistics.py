@@ -213,6 +213,26 @@ def test_a_range_is_compared_with_a_range():
     assert range_greater(wide, [s[:4] for s in narrow]).verdict == "not run"
 
 
+def test_the_interval_of_a_range_allows_for_having_picked_the_widest_pair():
+    """All means are equal; the plain interval of the widest pair would hold that in 7 of 10."""
+    rng = np.random.default_rng(0)
+    held = np.zeros(2)
+    for _ in range(200):
+        eight, two = ([pd.Series(rng.normal(size=5)) for _ in range(n)] for n in (8, 2))
+        found = range_above(eight, 1.0), range_greater(eight, two)
+        held += [c.low <= truth <= c.high for c, truth in zip(found, (-1.0, 0.0), strict=True)]
+    assert (held / 200 >= 0.95).all()
+
+
+def test_the_interval_of_a_range_agrees_with_its_verdict():
+    five = settings(60.0, 64.0, 61.0, 60.0, 60.5)
+    wide, narrow = five[:3], five[3:]
+    for found in (range_greater(wide, narrow), range_above(wide, 1.0)):
+        assert 0 < found.low < found.effect < found.high
+    for found in (range_greater(narrow, wide), range_above(narrow, 1.0)):
+        assert found.low < found.effect < found.high < 0
+
+
 def test_noise_alone_does_not_make_a_range():
     rng = np.random.default_rng(0)
     wrong = 0

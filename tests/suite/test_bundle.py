@@ -5,6 +5,8 @@ from pathlib import Path
 import pytest
 
 from metaug.errors import UserError
+from metaug.paper import table1
+from metaug.reporting.tables import write_table
 from metaug.suite.bundle import DESCRIPTION, RECORDS, Imported, import_bundle, write_bundle
 from metaug.suite.record import record_path, write_record
 from tests.paper.synthetic import plan_of, record_of
@@ -86,6 +88,22 @@ def test_no_data_are_asked_for_where_every_trial_has_its_record():
     path.unlink()
     (manifest,) = plan.training_data(SPECS[0].hash)
     assert manifest == Path("data/cifar10-32/manifest.json")
+
+
+def test_another_checkout_has_nothing_left_to_train_and_the_same_table(project, monkeypatch):
+    def table() -> str:
+        write_table(table1.render(PLAN.grid, PLAN.results("table1")), "table1")
+        return Path("table1.csv").read_text()
+
+    write_bundle("lite", project / "bundle.zip")
+    ours = table()
+    elsewhere = project / "other" / "folder"
+    elsewhere.mkdir(parents=True)
+    monkeypatch.chdir(elsewhere)
+    assert table() != ours
+    import_bundle(project / "bundle.zip")
+    assert table() == ours
+    assert [PLAN.done(spec) for spec in SPECS] == [frozenset(range(TRIALS))] * len(SPECS)
 
 
 def test_records_that_contradict_ours_are_refused_by_name_and_nothing_is_written():
