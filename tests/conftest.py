@@ -46,6 +46,65 @@ TINY = {
 }
 
 
+SLOW = (
+    "evaluation/test_linear_probe.py::test_top1",
+    "paper/test_artefacts.py::test_a_number_that_is_missing",
+    "paper/test_artefacts.py::test_every_query_of_a_table",
+    "paper/test_artefacts.py::test_what_is_trained_is_shown",
+    "paper/test_claims.py",
+    "paper/test_dots1.py",
+    "paper/test_figure2.py",
+    "paper/test_user_data.py",
+    "reporting/test_report.py::test_in_a_browser",
+    "reporting/test_scorecard.py",
+    "reporting/test_statistics.py::test_noise_alone",
+    "reporting/test_style.py",
+    "models/test_differentiation.py::test_double_backward_of_heads",
+    "suite/test_budget.py",
+    "suite/test_doctor.py",
+    "suite/test_helpers.py",
+    "suite/test_job.py",
+    "suite/test_summary.py",
+    "test_algorithm.py::test_bank_updates",
+    "test_algorithm.py::test_flipping_a_hyper_parameter",
+    "test_algorithm.py::test_looking_at_the_gradient_share",
+    "test_algorithm.py::test_the_mags_move",
+    "test_algorithm.py::test_updates_of_running_statistics",
+    "test_algorithm_oracle.py",
+    "test_bad_input.py::test_a_bad_config_file",
+    "test_cli.py",
+    "test_docs.py",
+    "test_examples.py",
+    "test_library.py",
+    "test_meta.py::test_the_first_meta_step_of_a_process",
+    "test_meta_step.py::test_on_the_suites_modules",
+    "test_methods_contract.py::test_a_stopped_training",
+    "test_methods_learn.py",
+    "training/test_equal_draws.py",
+    "training/test_loop.py::test_a_checkpoint_that_does_not_fit",
+    "training/test_loop.py::test_a_training_stopped_anywhere",
+    "training/test_loop.py::test_the_bank_starts",
+    "training/test_parallel.py",
+    "training/test_provenance.py",
+    "workflow/",
+)
+"""What `make quick` leaves out: beginnings of the tests' names, from this folder on."""
+
+OF_EVERY_METHOD = ("test_golden.py", "test_methods_contract.py")
+QUICK_METHODS = ("random", "simclr", "metaug_oucl")
+"""Those that `make quick` puts to the tests of every method."""
+
+
+def pytest_collection_modifyitems(items):
+    for item in items:
+        slow = item.nodeid.removeprefix("tests/").startswith(SLOW)
+        if item.path.name in OF_EVERY_METHOD and "callspec" in vars(item):
+            given = item.callspec.params
+            slow |= given.get("name", given.get("case", "simclr")) not in QUICK_METHODS
+        if slow:
+            item.add_marker(pytest.mark.slow)
+
+
 def pytest_addoption(parser):
     parser.addoption(
         "--update-golden",
