@@ -3,6 +3,7 @@
 from typing import TYPE_CHECKING
 
 from torch import Tensor, nn
+from torch.nn import functional
 
 if TYPE_CHECKING:
     from torchvision.models.resnet import BasicBlock, Bottleneck
@@ -12,6 +13,8 @@ ARCHITECTURES = {
     "resnet50": ("Bottleneck", (3, 4, 6, 3)),
 }
 """Torchvision's block, and the blocks of each stage."""
+FEW_CHANNELS = 8
+"""With fewer, a strided 1x1 convolution is computed in another way; see `_SampledFirst`."""
 
 
 class ResNet(nn.Module):
@@ -83,6 +86,18 @@ class ResNet(nn.Module):
         return x.mean((2, 3))
 
 
+class _SampledFirst(nn.Conv2d):
+    """A 1x1 convolution that leaves out the pixels of its stride before it multiplies.
+
+    The same numbers as its base class. PyTorch 2.14 (oneDNN) writes outside its memory when it
+    convolves fewer than `FEW_CHANNELS` with a stride, channels-last, on a CPU without AVX-512.
+    """
+
+    def forward(self, x: Tensor) -> Tensor:
+        down, right = self.stride
+        return functional.conv2d(x[:, :, ::down, ::right], self.weight)
+
+
 def _stage(
     block: "type[BasicBlock] | type[Bottleneck]",
     in_channels: int,
@@ -93,8 +108,11 @@ def _stage(
     out_channels = block.expansion * channels
     shortcut = None
     if stride != 1 or in_channels != out_channels:
+        few = in_channels < FEW_CHANNELS and stride != 1
         shortcut = nn.Sequential(
-            nn.Conv2d(in_channels, out_channels, 1, stride=stride, bias=False),
+            (_SampledFirst if few else nn.Conv2d)(
+                in_channels, out_channels, 1, stride=stride, bias=False
+            ),
             nn.BatchNorm2d(out_channels),
         )
     first = block(in_channels, channels, stride, shortcut)
