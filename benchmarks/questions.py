@@ -30,7 +30,6 @@ LITE = {
     "width .125, 12 epochs": {"width": 0.125, "epochs": 12},
     "width .125, 5,000 images, 48 epochs": {"width": 0.125, "epochs": 48, "train_images": 5000},
     "width .125, 5,000 images, 24 epochs": {"width": 0.125, "epochs": 24, "train_images": 5000},
-    "width .125, 20,000 images, 12 epochs": {"width": 0.125, "epochs": 12, "train_images": 20000},
 }
 
 SELF_SUPERVISED = (
@@ -150,13 +149,19 @@ QUESTIONS = {
         "cifar10",
         ("simclr", "cmc", "metaug_oucl", "barlow_twins", "supervised"),
         3,
+        {"as it is": {"*": SHORT}},
+    ),
+    "lite-larger": Question(
+        "lite",
+        "cifar10",
+        ("simclr", "cmc", "metaug_oucl"),
+        1,
         {
-            name: {"*": LITE[name]}
-            for name in (
-                "width .25, 10 epochs",
-                "width .125, 24 epochs",
-                "width .125, 12 epochs",
-            )
+            "as it is": {"*": SHORT},
+            "20,000 images": {"*": SHORT | {"train_images": 20000}},
+            "4,096 negatives": {
+                method: SHORT | {"negatives": 4096} for method in ("cmc", "metaug_oucl")
+            },
         },
     ),
 }
