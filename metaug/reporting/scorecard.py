@@ -59,7 +59,7 @@ RULES = (
     "over β and δ “matter a lot” beyond 1 point (choice).",
     "Difference, interval, p and n are those of the comparison on which the verdict turns: the "
     "weakest of those that had to hold, or the strongest counterexample. The interval is a 95 % "
-    "t-interval, not corrected. Of a range it is that of the widest pair.",
+    "t-interval, not corrected; that of a range allows for the widest pair having been picked.",
     "The paper’s own means: whether the numbers that it prints satisfy the claim as they are.",
     "Comparisons made are counted out of those that this scale asks for. Where the paper has more, "
     "or takes them over more numbers, the check is a reduced one, and its verdict is about what is "
