@@ -104,6 +104,7 @@ class InfoMin(MoCo):
             1, ge=1, description="parts of a batch with batch norm of their own; (choice)"
         )
 
+    # It is only called with the hyper-parameters of its own class, which mypy cannot know.
     @classmethod
     def check(cls, spec: TrialSpec, hyper: Hyper) -> None:  # type: ignore[override]
         super().check(spec, hyper)

@@ -33,7 +33,6 @@ class CMCRandAugment(CMC):
 
     @classmethod
     def check(cls, spec: TrialSpec, hyper: CMC.Hyper) -> None:
-        super().check(spec, hyper)
         check_randaugment(spec)
 
 

@@ -39,7 +39,7 @@ from metaug.reporting.claims import (
 )
 from metaug.reporting.looks import LEVEL, LEVELS, LOOKS, OVERLAP
 from metaug.reporting.results import Query
-from metaug.reporting.statistics import p_above
+from metaug.reporting.statistics import ordered_pairs, p_above
 
 
 class Scenario(NamedTuple):
@@ -209,7 +209,7 @@ def judge_range(settings: np.ndarray, bound: float) -> Judged:
     """Judge "the range is above a bound" on (settings, draws, trials)."""
     rows = []
     for look in LOOKS:
-        mean, error = _mean_and_error(_pairs(settings[..., :look]))
+        mean, error = _mean_and_error(ordered_pairs(settings[..., :look]))
         count, (one, all_) = len(mean), (_t(look), _t(look, len(mean)))
         rows.append(
             (
@@ -227,7 +227,7 @@ def judge_ranges(ours: np.ndarray, theirs: np.ndarray) -> Judged:
     """Judge "the range of ours is above that of theirs" on (settings, draws, trials)."""
     rows = []
     for look in LOOKS:
-        pairs = _pairs(ours[..., :look]), _pairs(theirs[..., :look])
+        pairs = ordered_pairs(ours[..., :look]), ordered_pairs(theirs[..., :look])
         mean, error = _mean_and_error(pairs[0][:, None] - pairs[1][None])
         first, second = mean.shape[:2]
         t = mean / error
@@ -267,14 +267,6 @@ def _corrected(p: np.ndarray, count: int) -> np.ndarray:
 
 def _t(look: int, count: int = 1) -> float:
     return float(stats.t.ppf(1 - 0.025 / count, look - 1))
-
-
-def _pairs(settings: np.ndarray) -> np.ndarray:
-    """Differences of every ordered pair of settings."""
-    count = len(settings)
-    return np.stack(
-        [settings[i] - settings[j] for i in range(count) for j in range(count) if i != j]
-    )
 
 
 def verdicts_of(

@@ -108,11 +108,9 @@ def _stage(
     out_channels = block.expansion * channels
     shortcut = None
     if stride != 1 or in_channels != out_channels:
-        few = in_channels < FEW_CHANNELS and stride != 1
+        convolution = _SampledFirst if in_channels < FEW_CHANNELS else nn.Conv2d
         shortcut = nn.Sequential(
-            (_SampledFirst if few else nn.Conv2d)(
-                in_channels, out_channels, 1, stride=stride, bias=False
-            ),
+            convolution(in_channels, out_channels, 1, stride=stride, bias=False),
             nn.BatchNorm2d(out_channels),
         )
     first = block(in_channels, channels, stride, shortcut)

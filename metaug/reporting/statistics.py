@@ -194,7 +194,7 @@ def range_above(settings: Sequence[pd.Series], bound: float) -> Comparison:
     values = _together(settings)
 
     def judged(look: int) -> _Range:
-        pairs = _ordered_pairs(values[:, :look])
+        pairs = ordered_pairs(values[:, :look])
         return _Range(
             above=at_least(list(p_above(pairs, bound)), 1),
             below=at_least(list(p_above(-pairs, -bound)), len(pairs)),
@@ -216,8 +216,8 @@ def range_greater(larger: Sequence[pd.Series], smaller: Sequence[pd.Series]) -> 
     values = _together([*larger, *smaller])
 
     def judged(look: int) -> _Range:
-        ours = _ordered_pairs(values[: len(larger), :look])
-        theirs = _ordered_pairs(values[len(larger) :, :look])
+        ours = ordered_pairs(values[: len(larger), :look])
+        theirs = ordered_pairs(values[len(larger) :, :look])
         gaps = ours[:, None] - theirs[None]
         return _Range(
             above=at_least(list(p_above(gaps, 0.0).max(1)), 1),
@@ -272,7 +272,7 @@ def _together(settings: Sequence[pd.Series]) -> np.ndarray:
     return frame.to_numpy(dtype=np.float64).T
 
 
-def _ordered_pairs(values: np.ndarray) -> np.ndarray:
-    """Differences by trial of every ordered pair of settings."""
+def ordered_pairs(values: np.ndarray) -> np.ndarray:
+    """Differences of every ordered pair, (pairs, ..., trials), of (settings, ..., trials)."""
     count = len(values)
     return np.array([values[i] - values[j] for i in range(count) for j in range(count) if i != j])
