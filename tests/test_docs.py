@@ -39,7 +39,7 @@ def build(root: Path) -> subprocess.CompletedProcess:
 def checkout(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A copy of what the site is made of, and the site in it."""
     root = tmp_path_factory.mktemp("checkout")
-    for name in ("docs", "metaug", "baselines", "examples", ".github"):
+    for name in ("docs", "metaug", "baselines", "benchmarks", "examples", ".github"):
         shutil.copytree(ROOT / name, root / name, ignore=shutil.ignore_patterns("__pycache__"))
     for name in ("zensical.toml", "CONTRIBUTING.md"):
         shutil.copy(ROOT / name, root / name)
