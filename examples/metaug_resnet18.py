@@ -47,7 +47,7 @@ meta = metaug.MetaStep(
     alpha=0.1,
 )
 print("untrained:", accuracies(encoder))
-for epoch in range(2):
+for epoch in range(4):
     losses, meta_losses = [], []
     for batch in train[torch.randperm(len(train))].split(125):
         logs = meta.step([augment(batch), augment(batch)])
