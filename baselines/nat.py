@@ -5,9 +5,9 @@ Codes are fixed points on the unit sphere; which image owns which is improved ba
 
 from typing import ClassVar
 
+import scipy
 import torch
 from pydantic import Field
-from scipy.optimize import linear_sum_assignment
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -43,7 +43,7 @@ def best_assignment(features: Tensor, codes: Tensor) -> Tensor:
         P, (N,) int64: the place in `codes` of each feature's code.
     """
     scores = (features.detach() @ codes.T).cpu().numpy()
-    _, chosen = linear_sum_assignment(scores, maximize=True)
+    _, chosen = scipy.optimize.linear_sum_assignment(scores, maximize=True)
     return torch.from_numpy(chosen).to(features.device)
 
 

@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
-from scipy import stats
+import scipy
 
 from metaug.reporting.looks import LEVEL, corrected, looks_of, scaled
 
@@ -91,7 +91,7 @@ def t_interval(values: Iterable[float], level: float = 0.95) -> Interval:
         return Interval(NAN, NAN, 0)
     if n == 1:
         return Interval(float(sample[0]), NAN, 1)
-    half_width = stats.t.ppf((1 + level) / 2, n - 1) * stats.sem(sample)
+    half_width = scipy.stats.t.ppf((1 + level) / 2, n - 1) * scipy.stats.sem(sample)
     return Interval(float(sample.mean()), float(half_width), n)
 
 
@@ -152,7 +152,7 @@ def p_above(samples: np.ndarray, bound: float) -> np.ndarray:
     shifted = samples - bound
     equal, mean = _equal(samples), shifted.mean(-1)
     testable = np.where(equal[..., None], np.arange(samples.shape[-1]), shifted)
-    p = stats.ttest_1samp(testable, 0.0, axis=-1, alternative="greater").pvalue
+    p = scipy.stats.ttest_1samp(testable, 0.0, axis=-1, alternative="greater").pvalue
     limit = np.select([mean > RESOLUTION, mean < -RESOLUTION], [0.0, 1.0], 0.5)
     return np.where(equal, limit, p)
 
@@ -245,8 +245,8 @@ def _limit(samples: np.ndarray, sign: int, count: int = 1) -> np.ndarray:
     """One end of the 95 % t-intervals of the means along the last axis, the upper for sign 1, where
     so many of them are to hold together (Bonferroni)."""
     n = samples.shape[-1]
-    factor = stats.t.ppf(1 - 0.025 / count, n - 1)
-    return np.asarray(samples.mean(-1) + sign * factor * stats.sem(samples, axis=-1))
+    factor = scipy.stats.t.ppf(1 - 0.025 / count, n - 1)
+    return np.asarray(samples.mean(-1) + sign * factor * scipy.stats.sem(samples, axis=-1))
 
 
 def _ranged(judged: Callable[[int], _Range], looks: Sequence[int]) -> Comparison:

@@ -13,9 +13,8 @@ from pathlib import Path
 from typing import NamedTuple
 from zlib import crc32
 
-import matplotlib.pyplot as plt
+import matplotlib.style
 import pandas as pd
-import seaborn
 from cycler import cycler
 from matplotlib.figure import Figure
 
@@ -89,6 +88,8 @@ def method_style(method: str) -> MethodStyle:
 def plot_style() -> Iterator[None]:
     """Draw inside this, whatever matplotlib's settings are outside. Sizes are those of print: make
     figures COLUMN_WIDTH or TEXT_WIDTH wide."""
+    import seaborn  # here, because it takes a second or two: every start of Snakemake would wait
+
     look = seaborn.axes_style("whitegrid") | {
         "font.family": "DejaVu Sans",  # comes with matplotlib, so it is the same everywhere
         "font.size": 8,
@@ -111,7 +112,7 @@ def plot_style() -> Iterator[None]:
         "figure.dpi": 100,
         "pdf.fonttype": 42,  # embedded TrueType; publishers refuse Type 3
     }
-    with plt.style.context(["default", look]):
+    with matplotlib.style.context(["default", look]):
         yield
 
 
@@ -141,6 +142,6 @@ def shown_width(figure: Figure) -> int:
 def svg_uri(figure: Figure) -> str:
     """A figure as SVG in a data URI: an image of its own, whose names cannot clash with others."""
     buffer = io.BytesIO()
-    with plot_style(), plt.rc_context({"svg.hashsalt": "metaug"}):
+    with plot_style(), matplotlib.rc_context({"svg.hashsalt": "metaug"}):
         figure.savefig(buffer, format="svg", metadata={"Date": None})
     return "data:image/svg+xml;base64," + b64encode(buffer.getvalue()).decode()

@@ -15,8 +15,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+import scipy
 import torch
-from scipy import stats
 
 from metaug.reporting.claims import Finding, Outcome, Statement
 from metaug.reporting.looks import LEVELS, LOOKS
@@ -136,13 +136,13 @@ def chance_of_decision(finding: Finding, results: Results, look: int) -> float:
         return UNKNOWN
     if deviation == 0:
         return 1.0
-    limit = float(stats.t.ppf(1 - LEVELS[look], look - 1)) * deviation / math.sqrt(look)
+    limit = float(scipy.stats.t.ppf(1 - LEVELS[look], look - 1)) * deviation / math.sqrt(look)
     spread = deviation * math.sqrt(1 / n - 1 / look)
-    holds = stats.norm.sf((limit - statement.margin - mean) / spread)
+    holds = scipy.stats.norm.sf((limit - statement.margin - mean) / spread)
     # reversed, or below what is printed (nan: nothing is)
     bounds = (-statement.margin, statement.published)
     bound = max(value for value in bounds if not math.isnan(value))
-    fails = stats.norm.cdf((bound - limit - mean) / spread)
+    fails = scipy.stats.norm.cdf((bound - limit - mean) / spread)
     return float(min(1.0, holds + fails))
 
 

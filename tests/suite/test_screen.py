@@ -2,6 +2,8 @@
 
 import logging
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -13,6 +15,7 @@ from metaug.suite.screen import TOLD, LogHandler
 from tests.paper.synthetic import write_records
 
 ROOT = Path(__file__).parents[2]
+TAKE_SECONDS = ("scipy.stats", "scipy.optimize", "seaborn", "statsmodels", "sklearn", "torchvision")
 
 
 @pytest.fixture(name="plan")
@@ -116,3 +119,14 @@ def test_a_run_ends_with_its_files_whether_there_was_something_to_do_or_not(hand
     assert capsys.readouterr() == (files, "")
     emit(handler, "Nothing to be done (all requested files are present and up to date).")
     assert capsys.readouterr() == (files, "Nothing to be done: every file is up to date.\n")
+
+
+def test_no_start_of_snakemake_waits_for_packages_that_only_a_job_needs():
+    program = (
+        "import sys, metaug.suite.screen\n"
+        f"print(*(name for name in {TAKE_SECONDS} if name in sys.modules))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program], check=True, cwd=ROOT, capture_output=True, text=True
+    )
+    assert done.stdout == "\n"
