@@ -78,7 +78,7 @@ def test_the_environment_of_the_caller_stays_outside(tmp_path):
         [
             sys.executable,
             "-c",
-            "from metaug.reporting.style import plt; print(plt.get_backend())",
+            "import metaug.reporting.style, matplotlib; print(matplotlib.get_backend())",
         ],
         env={**os.environ, **ENVIRONMENT, "MATPLOTLIBRC": str(tmp_path / "matplotlibrc")},
         capture_output=True,
