@@ -485,6 +485,21 @@ def looks_table(draws: int) -> str:
     return _markdown(lines, 1)
 
 
+def level_of_the_looks(draws: int, seed: int = 0) -> tuple[float, float]:
+    """Chance that `LEVELS` find an effect at any look where there is none, and its standard error.
+
+    Both in per cent. Draws are made in parts that fit into memory; `draws` is rounded up to whole
+    parts.
+    """
+    part, generator, shares = 200_000, np.random.default_rng(seed), []
+    for _ in range(math.ceil(draws / part)):
+        values = generator.normal(size=(part, LOOKS[-1]))
+        found = [p_above(values[:, :look], 0.0) <= LEVELS[look] for look in LOOKS]
+        shares.append(np.any(found, axis=0).mean())
+    share = float(np.mean(shares))
+    return 100 * share, 100 * math.sqrt(share * (1 - share) / (part * len(shares)))
+
+
 def main() -> None:
     """Print the tables."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -494,6 +509,8 @@ def main() -> None:
     arguments = parser.parse_args()
     if arguments.what == "looks":
         print(looks_table(max(arguments.draws, 100_000)))
+        level, error = level_of_the_looks(max(arguments.draws, 8_000_000))
+        print(f"\nLevel of all looks together: {level:.3f} %, standard error {error:.3f}.")
     else:
         print(claims_tables(arguments.claims, arguments.draws))
 
