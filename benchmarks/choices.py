@@ -26,7 +26,7 @@ from metaug.paper.floors import floor_of
 from metaug.spec import TrialSpec
 from metaug.suite.job import run_trials
 from metaug.suite.record import read_record, record_path
-from metaug.training.loop import Runtime
+from metaug.training.runtime import Runtime
 
 RECORDS = Path("benchmarks/results/choices")
 READOUTS = ("conv", "fc6", "fc")

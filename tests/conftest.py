@@ -13,7 +13,8 @@ from metaug.data.views import VIEWS
 from metaug.grid import Grid
 from metaug.method import Batch, DataShape, build_method
 from metaug.seeds import draws_of
-from metaug.training.loop import Runtime, TrainingSet
+from metaug.training.images import TrainingSet
+from metaug.training.runtime import Runtime
 
 torch.set_num_threads(1)
 

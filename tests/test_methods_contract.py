@@ -13,7 +13,8 @@ import torch
 from metaug.errors import UserError
 from metaug.method import DataShape, build_method, registered_methods
 from metaug.spec import TrialSpec
-from metaug.training.loop import CHECKPOINT, train
+from metaug.training.checkpoint import CHECKPOINT
+from metaug.training.loop import train
 
 METHODS = registered_methods()
 CASES = [

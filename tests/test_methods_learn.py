@@ -17,7 +17,9 @@ from metaug.data.prepare import prepare
 from metaug.evaluation.features import cache_features, spread
 from metaug.grid import Grid
 from metaug.method import registered_methods
-from metaug.training.loop import Runtime, TrainingSet, train
+from metaug.training.images import TrainingSet
+from metaug.training.loop import train
+from metaug.training.runtime import Runtime
 
 SCALES = Path(__file__).parents[1] / "config/scales"
 IMAGES, EPOCHS = 640, 3

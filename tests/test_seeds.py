@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from metaug.seeds import derive_seed, draws_of, epoch_order, generator, subset_generator
-from metaug.training.loop import TrainingSet
+from metaug.training.images import TrainingSet
 
 
 def first_draw(source):

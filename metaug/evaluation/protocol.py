@@ -20,7 +20,7 @@ from metaug.hits import encode_hits
 from metaug.method import Method
 from metaug.seeds import generator
 from metaug.spec import TrialSpec
-from metaug.training.loop import TrainingSet
+from metaug.training.images import TrainingSet
 
 SPREAD_IMAGES = 512
 """Test images that `spread` sees."""

@@ -25,7 +25,7 @@ from metaug.spec import TrialSpec
 from metaug.suite.cost import Clock, hours_of
 from metaug.suite.plan import Plan
 from metaug.suite.schedule import Schedule, read_schedule
-from metaug.training.loop import choose_device
+from metaug.training.runtime import choose_device
 
 UNKNOWN = 0.5
 """Probability that the next look decides a comparison of which nothing is known."""

@@ -14,7 +14,8 @@ from metaug.method import Batch, DataShape, Method, build_method, find_method
 from metaug.seeds import draws_of
 from metaug.spec import TrialSpec
 from metaug.suite.plan import Plan
-from metaug.training.loop import choose_device
+from metaug.training.runtime import choose_device
+from metaug.training.steps import number_of_steps
 
 MEASURED_IMAGES = 10_000
 """A method is timed as if it had at most so many training images: its memory bank is small."""
@@ -226,7 +227,7 @@ def is_possible(plan: Plan, spec: TrialSpec) -> bool:
 
 def hours_of(plan: Plan, spec: TrialSpec, speed: Speed) -> float:
     """Hours of training of one trial; none where it is not possible."""
-    steps = spec.epochs * speed.passes * (training_images(plan, spec) // spec.batch_size)
+    steps = number_of_steps(spec, speed.passes, training_images(plan, spec))
     return steps * speed.step_seconds / 3600
 
 

@@ -8,7 +8,7 @@ import torch
 
 from metaug.errors import UserError
 from metaug.suite.places import lock_folder, place_on_gpu
-from metaug.training.loop import choose_device
+from metaug.training.runtime import choose_device
 
 GIVEN_BY_SLURM = ("CUDA_VISIBLE_DEVICES", "SLURM_GPUS_ON_NODE", "SLURM_JOB_GPUS")
 """Variables of which a SLURM job with GPUs has at least one."""

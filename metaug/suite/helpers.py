@@ -28,7 +28,9 @@ from torch.distributed import TCPStore  # type: ignore[attr-defined]
 from metaug.data.arrays import open_prepared
 from metaug.errors import Diverged, UserError
 from metaug.spec import TrialSpec
-from metaug.training.loop import Runtime, TrainingSet, train
+from metaug.training.images import TrainingSet
+from metaug.training.loop import train
+from metaug.training.runtime import Runtime
 
 HOST = "127.0.0.1"
 TIMEOUT = timedelta(hours=1)

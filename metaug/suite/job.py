@@ -19,8 +19,10 @@ from metaug.spec import TrialSpec
 from metaug.suite.done import mark_done
 from metaug.suite.record import failure_path, read_failure, read_record, record_path, write_record
 from metaug.training.curve import curve_csv
-from metaug.training.loop import Runtime, TrainingSet, evaluation_split, train
+from metaug.training.images import TrainingSet, evaluation_split
+from metaug.training.loop import train
 from metaug.training.provenance import provenance
+from metaug.training.runtime import Runtime
 
 
 def run_trials(

@@ -4,8 +4,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from metaug.suite.record import failure_path, record_path
-from metaug.training.checkpoint import checkpoint_step
-from metaug.training.loop import CHECKPOINT
+from metaug.training.checkpoint import CHECKPOINT, checkpoint_step
 
 FINISHED = 10**9
 """What a finished trial counts: more than any number of steps."""

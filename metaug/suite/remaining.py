@@ -9,7 +9,7 @@ from pathlib import Path
 from metaug.reporting.names import dataset_name, method_name
 from metaug.suite.plan import Plan
 from metaug.suite.record import failure_path, record_path
-from metaug.training.loop import CURVE
+from metaug.training.curve import CURVE
 
 
 @dataclass(frozen=True)

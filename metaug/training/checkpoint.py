@@ -15,6 +15,9 @@ from torch import Tensor
 
 from metaug.files import atomic_write_bytes
 
+CHECKPOINT = "checkpoint.safetensors"
+"""The file's name, in the folder of a training."""
+
 
 class DamagedCheckpoint(Exception):
     """A file is cut short, changed or not a checkpoint."""

@@ -12,7 +12,7 @@ from metaug.grid import Grid
 from metaug.method import Batch, DataShape, build_method
 from metaug.seeds import draws_of
 from metaug.spec import ProbeSpec
-from metaug.training.loop import TrainingSet
+from metaug.training.images import TrainingSet
 
 CPU = torch.device("cpu")
 

@@ -25,7 +25,7 @@ from metaug.spec import TrialSpec
 from metaug.suite.helpers import helpers
 from metaug.suite.job import run_trials
 from metaug.suite.script import script
-from metaug.training.loop import Runtime
+from metaug.training.runtime import Runtime
 
 count, text, data, output = sys.argv[1:]
 devices = [torch.device("cpu")] * int(count)

@@ -30,7 +30,7 @@ from metaug.suite.job import run_trials
 from metaug.suite.record import failure_path, read_failure
 from metaug.training import loop, stop
 from metaug.training.checkpoint import load_checkpoint, save_checkpoint
-from metaug.training.loop import Runtime
+from metaug.training.runtime import Runtime
 
 RUNTIME = Runtime(device=torch.device("cpu"), progress=False)
 SCALE = Scale.model_validate(

@@ -8,7 +8,7 @@ import pytest
 from metaug.suite.plan import load_plan
 from metaug.suite.record import failure_path, record_path
 from metaug.suite.remaining import trainings_of
-from metaug.training.loop import CURVE
+from metaug.training.curve import CURVE
 from tests.paper.synthetic import write_records
 
 ROOT = Path(__file__).parents[2]

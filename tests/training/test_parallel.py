@@ -16,8 +16,9 @@ from metaug.method import Batch, DataShape, build_method, registered_methods
 from metaug.optimizers import trained_by
 from metaug.seeds import draws_of
 from metaug.training import parallel
-from metaug.training.checkpoint import load_checkpoint
-from metaug.training.loop import CHECKPOINT, CURVE, train
+from metaug.training.checkpoint import CHECKPOINT, load_checkpoint
+from metaug.training.curve import CURVE
+from metaug.training.loop import train
 from tests.conftest import Recorder
 
 METHODS = registered_methods()

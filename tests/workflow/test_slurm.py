@@ -18,7 +18,7 @@ import torch
 from metaug.data.prepare import prepare
 from metaug.suite.job import run_trials
 from metaug.suite.plan import load_plan
-from metaug.training.loop import Runtime
+from metaug.training.runtime import Runtime
 from tests.workflow.conftest import ROOT, Project
 
 REQUIRED = "METAUG_REQUIRE_SLURM" in os.environ

@@ -18,7 +18,7 @@ with script(snakemake.log[0]):
     from metaug.suite.job import run_trials
     from metaug.suite.progress import progress
     from metaug.suite.slurm import requeued_at_time_limit
-    from metaug.training.loop import Runtime
+    from metaug.training.runtime import Runtime
 
     # not the plan: it imports all that tables and figures need, for each of hundreds of jobs
     config = Config.model_validate(snakemake.config)
