@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import pandas as pd
 import pytest
 
 from metaug.paper import dots1, table1
@@ -36,11 +37,36 @@ def test_table_1_the_dot_plot_and_the_comparisons_are_those_of_the_bundle(plan: 
         assert Path(made).read_text() == (ROOT / committed).read_text(), committed
 
 
-def test_the_readme_and_the_findings_print_the_numbers_of_the_bundle(plan: Plan) -> None:
+@pytest.mark.parametrize(
+    ("file", "dataset", "methods"),
+    [
+        ("README.md", "cifar10", ("cmc", "metaug_oucl", "metaug", "looc")),
+        ("docs/findings.md", "cifar10", ("supervised", "cmc", "cmc_hard", "metaug_oucl", "looc")),
+        ("docs/findings.md", "cifar100", ("supervised", "cmc", "metaug_oucl")),
+    ],
+)
+def test_the_pages_print_the_numbers_of_the_bundle(
+    plan: Plan, file: str, dataset: str, methods: tuple[str, ...]
+) -> None:
     queries, results = table1.cells(plan.grid), plan.results("table1")
-    texts = [(ROOT / name).read_text() for name in ("README.md", "docs/findings.md")]
-    for method in ("cmc", "metaug_oucl", "metaug", "looc"):
+    text = (ROOT / file).read_text()
+    for method in methods:
         for probe in ("conv", "fc"):
-            mean, half_width, _ = results.interval(queries[method, f"cifar10_{probe}"])
-            for text in texts:
-                assert f"{mean:.1f} ± {half_width:.1f}" in text, (method, probe)
+            mean, half_width, n = results.interval(queries[method, f"{dataset}_{probe}"])
+            assert n == 5
+            assert f"{mean:.1f} ± {half_width:.1f}" in text, (method, probe)
+
+
+def test_the_pages_print_the_comparisons_of_the_bundle() -> None:
+    comparisons = pd.read_csv(ROOT / "results/reference/lite/scorecard_comparisons.csv")
+    rows = comparisons[comparisons.id == "C3"].set_index("comparison")
+    readme, findings = ((ROOT / name).read_text() for name in ("README.md", "docs/findings.md"))
+    for dataset in ("cifar10", "cifar100"):
+        for probe in ("conv", "fc"):
+            row = rows.loc[f"metaug_oucl > cmc, {dataset}_{probe}"]
+            printed = f"{row.effect:.2f} ± {(row.ci95_high - row.ci95_low) / 2:.2f}".replace(
+                "-", "−"
+            )
+            assert printed in findings, printed
+            if probe == "conv":
+                assert printed.removeprefix("−") in readme, printed
