@@ -37,11 +37,14 @@ def test_table_1_the_dot_plot_and_the_comparisons_are_those_of_the_bundle(plan: 
         assert Path(made).read_text() == (ROOT / committed).read_text(), committed
 
 
+CONTENDERS = ("cmc", "metaug_oucl", "metaug", "looc")
+
+
 @pytest.mark.parametrize(
     ("file", "dataset", "methods"),
     [
-        ("README.md", "cifar10", ("cmc", "metaug_oucl", "metaug", "looc")),
-        ("docs/findings.md", "cifar10", ("supervised", "cmc", "cmc_hard", "metaug_oucl", "looc")),
+        ("README.md", "cifar10", CONTENDERS),
+        ("docs/findings.md", "cifar10", (*CONTENDERS, "supervised", "cmc_hard")),
         ("docs/findings.md", "cifar100", ("supervised", "cmc", "metaug_oucl")),
     ],
 )
