@@ -344,7 +344,8 @@ def decide_claims(
 
 def _holm(p_values: Sequence[float]) -> list[float]:
     """After Holm over all claims; what has not been run counts as 1."""
-    from statsmodels.stats.multitest import multipletests  # here, for the reason in plot_style
+    # here, because it takes a second or two: every start of Snakemake would wait
+    from statsmodels.stats.multitest import multipletests
 
     known = [min(1.0, OVERLAP * or_one(p)) for p in p_values]
     return list(map(float, multipletests(known, method="holm")[1])) if known else []

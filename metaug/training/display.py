@@ -2,8 +2,6 @@
 
 from collections.abc import Mapping
 from pathlib import Path
-from types import TracebackType
-from typing import Self
 
 from torch.utils.tensorboard import SummaryWriter
 from tqdm import tqdm
@@ -16,7 +14,7 @@ from metaug.training.runtime import Runtime
 
 
 class Display:
-    """Shows a training within a `with` block. Of several processes only the leading one shows."""
+    """Shows a training until it is closed. Of several processes only the leading one shows."""
 
     def __init__(
         self, spec: TrialSpec, trial: int, first: int, total: int, folder: Path, runtime: Runtime
@@ -35,15 +33,8 @@ class Display:
             leave=False,
         )
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def close(self) -> None:
+        """Take the bar off the screen, and write what TensorBoard's events still lack."""
         self._bar.close()
         if self._writer:
             self._writer.close()

@@ -3,6 +3,7 @@
 import math
 import time
 from collections.abc import Iterator, Mapping
+from contextlib import closing
 from pathlib import Path
 
 import torch
@@ -72,7 +73,7 @@ def train(
     display = Display(spec, trial, first, total, folder, runtime)
     saved = time.monotonic()
     order: Tensor | None = None
-    with postponed() as stop_asked, together(method), display:
+    with postponed() as stop_asked, together(method), closing(display):
         for step in steps_of(spec, method.passes, len(data), first):
             if order is None or step.position == 0:
                 order = epoch_order(trial, step.epoch, step.pass_index, len(data))
