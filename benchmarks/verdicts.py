@@ -7,8 +7,8 @@ numbers, means are assumed with which the claim is true (`ASSUMED`). A verdict t
 the means is an error: "reproduced" where the claim is not true, "contradicted" where not so many of
 its comparisons are reversed, "ruled out" where the mean of the differences is the printed one.
 
-The second table says how often the 95 % intervals of tables and scorecard hold the true value. Both
-are in docs/verdicts.md. `looks` compares ways to spend the level.
+The second table says how often the intervals of tables and scorecard hold the true value. Both are
+in docs/verdicts.md. `looks` compares ways to spend the level.
 
 Verdicts of thousands of draws are made at once here. That they are the scorecard's, draw by draw,
 is tested.
@@ -37,7 +37,7 @@ from metaug.reporting.claims import (
     Statement,
     mean_of,
 )
-from metaug.reporting.looks import LEVEL, LEVELS, LOOKS, OVERLAP
+from metaug.reporting.looks import LEVEL, LEVELS, LOOKS, OVERLAP, level_at
 from metaug.reporting.results import Query
 from metaug.reporting.statistics import ordered_pairs, p_above
 
@@ -192,7 +192,7 @@ def judge_difference(values: np.ndarray, published: float, margin: float) -> Jud
     rows = []
     for look in LOOKS:
         mean, error = _mean_and_error(values[:, :look])
-        half_width = stats.t.ppf(0.975, look - 1) * error
+        half_width = _t(look) * error
         rows.append(
             (
                 _p((mean + margin) / error, look),
@@ -266,7 +266,7 @@ def _corrected(p: np.ndarray, count: int) -> np.ndarray:
 
 
 def _t(look: int, count: int = 1) -> float:
-    return float(stats.t.ppf(1 - 0.025 / count, look - 1))
+    return float(stats.t.ppf(1 - level_at(look, count), look - 1))
 
 
 def verdicts_of(
@@ -382,8 +382,7 @@ def simulate(claim: Claim, grid: Grid, scenario: Scenario, draws: int, seed: int
     judged = {statement: judge(statement, values) for statement in claim.statements(grid)}
     covered: dict[str, list[np.ndarray]] = {}
     for query, trials in values.items():
-        one = judge_difference(trials, math.nan, 0.0)
-        covered.setdefault(NUMBER, []).append(_coverage(one, float(truth[query])))
+        covered.setdefault(NUMBER, []).append(_coverage_of_tables(trials, float(truth[query])))
     for statement, one in judged.items():
         kind = RANGE if isinstance(statement, RangeStatement) else DIFFERENCE
         covered.setdefault(kind, []).append(_coverage(one, truth_of(statement, truth)))
@@ -395,6 +394,16 @@ def simulate(claim: Claim, grid: Grid, scenario: Scenario, draws: int, seed: int
 
 
 NUMBER, DIFFERENCE, RANGE = "a number of a table", "a difference", "a range"
+
+
+def _coverage_of_tables(trials: np.ndarray, truth: float) -> np.ndarray:
+    """Per cent of the plain 95 % t-intervals that hold the truth, at every look."""
+    shares = []
+    for look in LOOKS:
+        mean, error = _mean_and_error(trials[:, :look])
+        held = abs(mean - truth) <= stats.t.ppf(0.975, look - 1) * error
+        shares.append(100 * held.mean())
+    return np.array(shares)
 
 
 def _coverage(judged: Judged, truth: float) -> np.ndarray:
@@ -438,7 +447,7 @@ def claims_tables(names: Sequence[str], draws: int) -> str:
             lines.append([claim.id, *marked, f"{found.error:.1f}", f"{found.changed:.1f}"])
         text.append(f"{scenario.name[0].upper()}{scenario.name[1:]}:\n\n{_markdown(lines, 1)}\n")
         for kind, found_rows in sorted(covered.items()):
-            looks = np.concatenate(found_rows).mean(0)[:-1]
+            looks = np.concatenate(found_rows).mean(0)[: len(LOOKS)]
             lowest = min(float(rows.mean(0)[-1]) for rows in found_rows)
             last = "" if kind == NUMBER else f"{lowest:.1f}"
             coverage.append([kind, scenario.name, *(f"{share:.1f}" for share in looks), last])

@@ -17,7 +17,7 @@ COLORS = {
 }
 CAPTION = (
     "For every claim the comparison on which its verdict turns: our mean difference over paired "
-    "trials with its 95 % t-interval, and the difference that the paper prints (star), where it "
+    "trials with its interval, and the difference that the paper prints (star), where it "
     "prints one. Right of zero is for the claim. Differences are points of accuracy; in C10, of "
     "mean similarity."
 )

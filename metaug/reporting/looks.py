@@ -37,3 +37,9 @@ def scaled(p: float, look: int) -> float:
 def corrected(p: float, count: int) -> float:
     """A p-value that was picked out of so many, over all looks."""
     return p if count == 1 else min(1.0, p * count * OVERLAP)
+
+
+def level_at(look: int, count: int = 1) -> float:
+    """The level of one of so many tests at a look: that at which `scaled` and `corrected` give
+    `LEVEL`."""
+    return LEVELS[look] if count == 1 else LEVELS[look] / (count * OVERLAP)

@@ -58,8 +58,10 @@ RULES = (
     "“At least as good as” allows for 0.2 points, the half-width that the paper prints. The ranges "
     "over β and δ “matter a lot” beyond 1 point (choice).",
     "Difference, interval, p and n are those of the comparison on which the verdict turns: the "
-    "weakest of those that had to hold, or the strongest counterexample. The interval is a 95 % "
-    "t-interval, not corrected; that of a range allows for the widest pair having been picked.",
+    "weakest of those that had to hold, or the strongest counterexample. The interval "
+    "follows from the same tests: where they decide at this look, it lies on one side of zero. It "
+    "holds the true difference in 95, 97 and 96 % with 5, 10 and 20 trials, and in at least 90 % "
+    "where trials stop because the comparison is decided.",
     "The paper’s own means: whether the numbers that it prints satisfy the claim as they are.",
     "Comparisons made are counted out of those that this scale asks for. Where the paper has more, "
     "or takes them over more numbers, the check is a reduced one, and its verdict is about what is "

@@ -157,7 +157,7 @@ def _outcome(plan: Plan, results: Results, name: str) -> Outcome:
 
 
 def _comparisons(outcome: Outcome) -> str:
-    rows = [["comparison", "verdict", "difference", "95 % interval", "printed", "p", "n"]]
+    rows = [["comparison", "verdict", "difference", "interval", "printed", "p", "n"]]
     for f in outcome.findings:
         c, printed = f.comparison, signed(f.statement.published)
         numbers = [signed(c.effect), interval(c.low, c.high), printed, p_value(f.p), str(c.n)]

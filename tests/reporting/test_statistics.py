@@ -64,8 +64,23 @@ def test_a_comparison_is_the_one_sided_paired_t_test():
     assert found.p_ruled_out == pytest.approx(min(1, below * factor, first.p_ruled_out))
     assert (found.effect, found.n) == (pytest.approx(0.9), 10)
     assert found.effect_size == pytest.approx(0.9)
-    low, high = stats.t.interval(0.95, 9, d.mean(), stats.sem(d))
+    low, high = stats.t.interval(1 - 2 * LEVELS[10], 9, d.mean(), stats.sem(d))
     assert (found.low, found.high) == pytest.approx((low, high))
+
+
+@pytest.mark.parametrize("n", LOOKS)
+def test_the_interval_leaves_out_zero_where_the_test_at_this_look_decides(n):
+    """At the edge, with differences just large enough and just too small to hold."""
+    noise = np.resize([1.0, -1.0], n)
+    noise -= noise.mean()
+    edge = float(stats.t.isf(LEVELS[n], n - 1) * stats.sem(noise))
+    for factor, decided in ((1.001, True), (0.999, False)):
+        d = pd.Series(factor * edge + noise)
+        above, below = compare(d), compare(-d)
+        for look in LOOKS[: LOOKS.index(n)]:
+            assert compare(d[:look]).verdict == "undecided"  # so that only this look decides
+        assert (above.low > 0, above.verdict == "holds") == (decided, decided)
+        assert (below.high < 0, below.verdict == "reversed") == (decided, decided)
 
 
 @pytest.mark.parametrize(
@@ -222,6 +237,22 @@ def test_the_interval_of_a_range_allows_for_having_picked_the_widest_pair():
         found = range_above(eight, 1.0), range_greater(eight, two)
         held += [c.low <= truth <= c.high for c, truth in zip(found, (-1.0, 0.0), strict=True)]
     assert (held / 200 >= 0.95).all()
+
+
+def test_the_interval_of_a_range_leaves_out_zero_where_a_verdict_is_given():
+    rng = np.random.default_rng(3)
+    verdicts = set()
+    for _ in range(200):
+        larger, smaller = (
+            [pd.Series(rng.normal(scale=s) + rng.normal(size=5)) for _ in range(3)] for s in (6, 3)
+        )
+        for found in (range_greater(larger, smaller), range_above(larger, 3.0)):
+            assert (found.low > 0, found.high < 0) == (
+                found.verdict == "holds",
+                found.verdict == "reversed",
+            )
+            verdicts.add(found.verdict)
+    assert verdicts == {"holds", "reversed", "undecided"}
 
 
 def test_the_interval_of_a_range_agrees_with_its_verdict():
