@@ -15,7 +15,7 @@ SNAKEMAKE := $(VENV)/bin/snakemake --cores $(CORES)
 DATA ?= $(METAUG_DATA_ROOT)
 
 .DEFAULT_GOAL := help
-.PHONY: help table1 lite smoke all report doctor test quick lint docs bench lock
+.PHONY: help table1 lite smoke all report doctor test ci quick lint docs bench lock
 
 help: ## this list
 	@sed -n 's/^\([a-z0-9]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 16
@@ -46,10 +46,13 @@ doctor: $(SUITE) ## what there is to work with, and what can be run
 	@$(VENV)/bin/metaug doctor
 
 test: lint ## linters and tests
+	$(VENV)/bin/python -m pytest -n 2 -q -m "not end_to_end"
+
+ci: lint ## the same and whole runs: Snakemake trains, examples run; what CI does
 	$(VENV)/bin/python -m pytest -n 2 -q
 
 quick: $(DEV) ## the fast part of the tests, in about a minute
-	$(VENV)/bin/python -m pytest -n 2 -q -m "not slow"
+	$(VENV)/bin/python -m pytest -n 2 -q -m "not slow and not end_to_end"
 
 lint: $(DEV) docs ## linters
 	$(VENV)/bin/ruff check .

@@ -17,6 +17,7 @@ EXAMPLES = {
 """How many lines an example may have, and what it prints before the accuracy that rises."""
 
 
+@pytest.mark.end_to_end
 @pytest.mark.parametrize("name", EXAMPLES)
 def test_an_example_runs_and_its_loss_falls_and_its_accuracy_rises(name):
     path = ROOT / "examples" / f"{name}.py"

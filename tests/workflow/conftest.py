@@ -125,7 +125,8 @@ def fresh_project(folder: Path) -> Project:
     for name in ("Snakefile", "workflow", "profiles", "config", "metaug", "baselines", screen):
         source = ROOT / name
         if source.is_dir():
-            shutil.copytree(source, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
+            # with what is compiled, but not what another worker of pytest is just writing
+            shutil.copytree(source, folder / name, ignore=shutil.ignore_patterns("*.pyc.*"))
         else:
             shutil.copy(source, folder / name)
     shutil.copy(ROOT / "environment.yml", folder)

@@ -3,6 +3,8 @@
 import contextlib
 import csv
 
+import pytest
+
 from metaug.data.arrays import recorded_digest
 from metaug.suite.plan import load_plan
 from tests.paper.synthetic import write_records
@@ -11,6 +13,7 @@ from tests.workflow.conftest import Project
 CONFIG = ("--config", "methods=[cmc,metaug_oucl]")
 
 
+@pytest.mark.end_to_end
 def test_a_budget_is_spent_and_the_same_command_spends_as_much_again(fresh: Project) -> None:
     """Of every training there are two trials, of 90 s in the mean: an hour is 40 of them."""
     assert fresh.snakemake("data/digits_m-32/manifest.json").returncode == 0

@@ -42,6 +42,7 @@ def error_lines(text: str) -> list[str]:
     return [line for line in text.splitlines() if line.startswith("error: ")]
 
 
+@pytest.mark.end_to_end
 def test_data_follow_the_config(fresh: Project, tmp_path: Path) -> None:
     a, b = tmp_path / "a", tmp_path / "b"
     write_images(a, 2)
@@ -76,6 +77,7 @@ def on_images(fresh: Project) -> Project:
     return fresh
 
 
+@pytest.mark.end_to_end
 def test_the_same_images_elsewhere_train_nothing_and_others_do(
     on_images: Project, tmp_path: Path
 ) -> None:
@@ -101,6 +103,7 @@ def test_the_same_images_elsewhere_train_nothing_and_others_do(
     assert on_images.records()[0]["data"] != digest
 
 
+@pytest.mark.end_to_end
 def test_copied_data_are_not_taken_for_those_of_another_place(
     on_images: Project, tmp_path: Path
 ) -> None:
@@ -117,6 +120,7 @@ def test_copied_data_are_not_taken_for_those_of_another_place(
     assert f"was prepared from folder {tmp_path}/a/cifar10, not from folder {tmp_path}/b/" in line
 
 
+@pytest.mark.end_to_end
 def test_a_zeroed_block_of_prepared_data_is_not_trained_on(
     on_images: Project, tmp_path: Path
 ) -> None:

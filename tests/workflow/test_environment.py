@@ -7,6 +7,7 @@ import pytest
 from tests.workflow.conftest import Project
 
 
+@pytest.mark.end_to_end
 def test_a_run_is_the_same_in_a_strange_environment_and_another_folder(
     fresh: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -17,7 +18,7 @@ def test_a_run_is_the_same_in_a_strange_environment_and_another_folder(
     monkeypatch.setenv("LC_ALL", "C")
     monkeypatch.setenv("PYTHONUTF8", "0")
     monkeypatch.setenv("PYTHONCOERCECLOCALE", "0")
-    before = sorted(fresh.folder.rglob("*"))
+    before = files_of(fresh)
 
     elsewhere = tmp_path / "elsewhere"
     done = fresh.snakemake("figure1", "--directory", str(elsewhere))
@@ -27,5 +28,10 @@ def test_a_run_is_the_same_in_a_strange_environment_and_another_folder(
         ".pdf",
         ".png",
     }
-    after = {path for path in fresh.folder.rglob("*") if path.suffix != ".pyc"}
-    assert {path for path in after if path.name != "__pycache__"} == set(before)
+    assert files_of(fresh) == before
+
+
+def files_of(project: Project) -> set[Path]:
+    """All paths but what Python compiles."""
+    every = project.folder.rglob("*")
+    return {path for path in every if path.suffix != ".pyc" and path.name != "__pycache__"}

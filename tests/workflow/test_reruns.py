@@ -13,10 +13,13 @@ import time
 from pathlib import Path
 
 import pandas as pd
+import pytest
 import yaml
 
 from metaug.suite.plan import load_plan
 from tests.workflow.conftest import METHODS, RENDERED, Project
+
+pytestmark = pytest.mark.end_to_end
 
 
 def test_second_run_does_nothing(finished: Project) -> None:

@@ -53,6 +53,7 @@ def shown(written: str) -> list[str]:
     return [line.rstrip() for line in re.split(r"[\r\n]+", plain)]
 
 
+@pytest.mark.end_to_end
 def test_a_terminal_shows_bars_a_line_for_each_trial_and_the_table(fresh: Project) -> None:
     status, written = in_terminal(fresh, "table1", *CONFIG)
     assert status == 0
@@ -75,6 +76,7 @@ def test_a_terminal_shows_bars_a_line_for_each_trial_and_the_table(fresh: Projec
     assert written.count("\x1b[?25l") == written.count("\x1b[?25h")  # the cursor is back
 
 
+@pytest.mark.end_to_end
 def test_what_is_done_is_shown_again(finished: Project) -> None:
     status, written = in_terminal(finished, "table1", *CONFIG, columns=60)
     assert status == 0
@@ -86,6 +88,7 @@ def test_what_is_done_is_shown_again(finished: Project) -> None:
     assert not any("all trials" in line for line in lines)
 
 
+@pytest.mark.end_to_end
 def test_elsewhere_output_is_short_and_plain(fresh: Project) -> None:
     done = fresh.table1()
     assert "\x1b" not in done.stdout + done.stderr
@@ -121,6 +124,7 @@ def test_a_wrong_config_is_one_line(fresh: Project) -> None:
     ]
 
 
+@pytest.mark.end_to_end
 @pytest.mark.parametrize("option", ["--dry-run", "--printshellcmds"])
 def test_snakemakes_own_report_can_be_asked_for(finished: Project, option: str) -> None:
     (finished.folder / "results/smoke/tables/table1.md").unlink()
@@ -129,6 +133,7 @@ def test_snakemakes_own_report_can_be_asked_for(finished: Project, option: str) 
     assert re.search(r"rule table:\n    input: ", done.stdout + done.stderr)
 
 
+@pytest.mark.end_to_end
 def test_another_logger_is_left_alone(finished: Project, tmp_path: Path) -> None:
     plugin = finished.folder / "snakemake_logger_plugin_other"
     plugin.mkdir()

@@ -37,10 +37,13 @@ def has_test_slurm() -> bool:
     return "metaug-test" in done.stdout
 
 
-pytestmark = pytest.mark.skipif(
-    not has_test_slurm() and not REQUIRED,
-    reason="the SLURM profile is not tested: no test SLURM is running (bash .ci/slurm start DIR)",
-)
+pytestmark = [
+    pytest.mark.end_to_end,
+    pytest.mark.skipif(
+        not has_test_slurm() and not REQUIRED,
+        reason="the SLURM profile is not tested: no SLURM is running (bash .ci/slurm start DIR)",
+    ),
+]
 
 
 @pytest.fixture

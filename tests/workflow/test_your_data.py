@@ -48,6 +48,7 @@ def follow(project: Project, root: Path, command: str, *more: str) -> str:
     return done.stdout + done.stderr
 
 
+@pytest.mark.end_to_end
 def test_the_tutorial_makes_table_1_of_a_folder_of_class_folders(
     project: Project, tmp_path: Path
 ) -> None:
