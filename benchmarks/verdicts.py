@@ -8,7 +8,7 @@ the means is an error: "reproduced" where the claim is not true, "contradicted" 
 its comparisons are reversed, "ruled out" where the mean of the differences is the printed one.
 
 The second table says how often the intervals of tables and scorecard hold the true value. Both are
-in docs/verdicts.md. `looks` compares ways to spend the level.
+in docs/verdicts.md.
 
 Verdicts of thousands of draws are made at once here. That they are the scorecard's, draw by draw,
 is tested.
@@ -27,19 +27,11 @@ from scipy import stats
 from metaug.config import load_config
 from metaug.grid import Grid
 from metaug.paper.claims import CLAIMS
-from metaug.reporting.claims import (
-    ORDER,
-    AnyStatement,
-    Claim,
-    Part,
-    Quantity,
-    RangeStatement,
-    Statement,
-    mean_of,
-)
+from metaug.reporting.claims import ORDER, Claim, Part
 from metaug.reporting.looks import LEVEL, LEVELS, LOOKS, OVERLAP, level_at
 from metaug.reporting.results import Query
-from metaug.reporting.statistics import ordered_pairs, p_above
+from metaug.reporting.statements import AnyStatement, Quantity, RangeStatement, Statement, mean_of
+from metaug.reporting.statistics import ordered_pairs
 
 
 class Scenario(NamedTuple):
@@ -64,12 +56,6 @@ SLOW = ("C1", "C3", "C15")
 """Claims of so many comparisons that they are drawn a fifth as often."""
 
 VERDICTS = ("reproduced", "contradicted", "ruled out", "inconclusive")
-
-SPENDING: dict[str, Callable[[float], float]] = {
-    "0.05 t": lambda t: LEVEL * t,
-    "Pocock, 0.05 ln(1 + (e - 1) t)": lambda t: LEVEL * float(np.log(1 + (np.e - 1) * t)),
-    "0.05 √t (chosen)": lambda t: LEVEL * t**0.5,
-}
 
 
 def _hyper(query: Query, name: str) -> float:
@@ -445,7 +431,7 @@ def claims_tables(names: Sequence[str], draws: int) -> str:
                 for verdict, cell in zip(VERDICTS, cells, strict=True)
             ]
             lines.append([claim.id, *marked, f"{found.error:.1f}", f"{found.changed:.1f}"])
-        text.append(f"{scenario.name[0].upper()}{scenario.name[1:]}:\n\n{_markdown(lines, 1)}\n")
+        text.append(f"{scenario.name[0].upper()}{scenario.name[1:]}:\n\n{markdown(lines, 1)}\n")
         for kind, found_rows in sorted(covered.items()):
             looks = np.concatenate(found_rows).mean(0)[: len(LOOKS)]
             lowest = min(float(rows.mean(0)[-1]) for rows in found_rows)
@@ -453,75 +439,23 @@ def claims_tables(names: Sequence[str], draws: int) -> str:
             coverage.append([kind, scenario.name, *(f"{share:.1f}" for share in looks), last])
     first, *others = coverage
     others.sort(key=lambda line: line[0])
-    return "\n".join([*text, _markdown([first, *others], 2)])
+    return "\n".join([*text, markdown([first, *others], 2)])
 
 
-def _markdown(lines: Sequence[Sequence[str]], words: int) -> str:
+def markdown(lines: Sequence[Sequence[str]], words: int) -> str:
     """A table whose first columns are words, and the others numbers."""
     head, *rows = lines
     rule = ["---"] * words + ["---:"] * (len(head) - words)
     return "\n".join(f"| {' | '.join(line)} |" for line in (head, rule, *rows))
 
 
-def levels_of(spending: Callable[[float], float], p: Sequence[np.ndarray]) -> list[float]:
-    """The nominal level of each look that spends the level so, from p-values without any effect."""
-    alive, levels, spent = np.ones(len(p[0]), dtype=bool), [], 0.0
-    for values, look in zip(p, LOOKS, strict=True):
-        count = int((spending(look / LOOKS[-1]) - spent) * len(values))
-        levels.append(float(np.sort(values[alive])[count - 1]))
-        alive &= values > levels[-1]
-        spent = spending(look / LOOKS[-1])
-    return levels
-
-
-def looks_table(draws: int) -> str:
-    """Markdown: for each way to spend the level, its levels and its power by look."""
-
-    def p_values(effect: float, seed: int) -> list[np.ndarray]:
-        drawn = np.random.default_rng(seed).normal(effect, size=(draws, LOOKS[-1]))
-        return [p_above(drawn[:, :look], 0.0) for look in LOOKS]
-
-    nothing, effect = p_values(0.0, 0), p_values(1.0, 1)
-    head = ["spending", *(f"level at {n}" for n in LOOKS), *(f"power by {n}" for n in LOOKS)]
-    lines = [head]
-    for name, spending in SPENDING.items():
-        levels = levels_of(spending, nothing)
-        found, power = np.zeros(draws, dtype=bool), []
-        for p, level in zip(effect, levels, strict=True):
-            found |= p <= level
-            power.append(f"{found.mean():.2f}")
-        lines.append([name, *(f"{level:.4f}" for level in levels), *power])
-    return _markdown(lines, 1)
-
-
-def level_of_the_looks(draws: int, seed: int = 0) -> tuple[float, float]:
-    """Chance that `LEVELS` find an effect at any look where there is none, and its standard error.
-
-    Both in per cent. Draws are made in parts that fit into memory; `draws` is rounded up to whole
-    parts.
-    """
-    part, generator, shares = 200_000, np.random.default_rng(seed), []
-    for _ in range(math.ceil(draws / part)):
-        values = generator.normal(size=(part, LOOKS[-1]))
-        found = [p_above(values[:, :look], 0.0) <= LEVELS[look] for look in LOOKS]
-        shares.append(np.any(found, axis=0).mean())
-    share = float(np.mean(shares))
-    return 100 * share, 100 * math.sqrt(share * (1 - share) / (part * len(shares)))
-
-
 def main() -> None:
     """Print the tables."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("what", choices=("claims", "looks"), nargs="?", default="claims")
     parser.add_argument("--draws", type=int, default=10_000)
     parser.add_argument("--claims", nargs="*", default=[claim.id for claim in CLAIMS])
     arguments = parser.parse_args()
-    if arguments.what == "looks":
-        print(looks_table(max(arguments.draws, 100_000)))
-        level, error = level_of_the_looks(max(arguments.draws, 8_000_000))
-        print(f"\nLevel of all looks together: {level:.3f} %, standard error {error:.3f}.")
-    else:
-        print(claims_tables(arguments.claims, arguments.draws))
+    print(claims_tables(arguments.claims, arguments.draws))
 
 
 if __name__ == "__main__":

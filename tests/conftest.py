@@ -1,6 +1,7 @@
 """What the tests of the core share: the smallest scale, images made by arithmetic, runs."""
 
 import dataclasses
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +19,7 @@ from metaug.training.runtime import Runtime
 
 torch.set_num_threads(1)
 
+ROOT = Path(__file__).parents[1]
 BATCH_SIZE = 8
 IMAGES = 24
 CLASSES = 4
@@ -120,6 +122,14 @@ def pytest_addoption(parser):
         action="store_true",
         help="write the numbers of tests/test_golden.py instead of comparing with them",
     )
+
+
+@pytest.fixture
+def project(tmp_path, monkeypatch) -> Path:
+    """A folder with the configuration, in which nothing has been run."""
+    shutil.copytree(ROOT / "config", tmp_path / "config")
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
 
 
 @pytest.fixture(scope="session")

@@ -2,10 +2,8 @@
 
 import json
 import re
-import shutil
 import sys
 from pathlib import Path
-from types import SimpleNamespace
 
 import pandas as pd
 import pytest
@@ -16,17 +14,6 @@ from metaug.errors import UserError
 from metaug.paper.claims import CLAIMS
 from metaug.reporting.results import Results
 from metaug.reporting.tables import write_table
-from metaug.suite import cost
-from metaug.suite.cost import (
-    Clock,
-    Speed,
-    cheapest_part,
-    cost_of,
-    costs_of,
-    hours_of,
-    is_possible,
-    print_plan,
-)
 from metaug.suite.plan import Plan, load_plan
 from metaug.suite.record import record_path, write_record
 from metaug.suite.show import show
@@ -40,14 +27,6 @@ BAD = {
     "an accuracy above 100": lambda f: f.assign(value=f["value"].where(f.index != 2, 100.5)),
     "two scales": lambda f: f.assign(scale=f["scale"].where(f.index != 2, "lite")),
 }
-
-
-@pytest.fixture(name="project")
-def project_fixture(tmp_path, monkeypatch) -> Path:
-    """A folder with the configuration, in which nothing has been run."""
-    shutil.copytree(ROOT / "config", tmp_path / "config")
-    monkeypatch.chdir(tmp_path)
-    return tmp_path
 
 
 @pytest.fixture(name="plan")
@@ -287,25 +266,6 @@ def test_bad_results_are_refused_wherever_they_are_rendered(done, wrong):
         Results(frame)
 
 
-def speeds_of(plan: Plan, seconds: float = 0.5, passes: int = 1) -> dict[str, Speed]:
-    return dict.fromkeys(plan.specs, Speed(seconds, passes))
-
-
-def test_hours_are_steps_times_their_seconds(plan):
-    (spec,) = (s for s in plan.specs_of["table1"] if s.method == "simclr")
-    spec = spec.model_copy(update={"epochs": 10, "batch_size": 64, "train_images": 1000})
-    # 15 whole batches an epoch, two passes
-    assert hours_of(plan, spec, Speed(0.5, 2)) == pytest.approx(10 * 2 * 15 * 0.5 / 3600)
-
-
-def test_every_artefact_with_trials_has_a_cost(plan):
-    costs = {cost.artefact: cost for cost in costs_of(plan, speeds_of(plan))}
-    # the dot plot shows the numbers of Table 1
-    assert set(costs) == set(plan.rendered) & set(plan.artefacts) - {"dots1"}
-    assert costs["table1"].specs == len(plan.specs_of["table1"])
-    assert costs["table1"].cells == len(plan.cells["table1"])
-
-
 def test_the_plan_is_printed_before_anything_is_trained(plan, run):
     status, out, err = run("plan", *METHODS)
     assert (status, err) == (0, "")  # a bar is for terminals
@@ -327,65 +287,6 @@ def test_the_plan_is_json_for_scripts(plan, run):
     assert found["artefacts"]["table1"]["trainings"] == trainings
     assert found["distinct"]["trainings"] == len(plan.specs) * plan.grid.trials
     assert found["distinct"]["hours"] > 0
-
-
-def test_a_batch_that_is_more_than_the_images_has_no_hours(project, capsys):
-    config = {"overrides": {"simclr": {"batch_size": 1000}}, "methods": ["simclr"]}
-    plan = load_plan(config)
-    for spec in plan.specs.values():  # 1,000 images were asked for, so many there are
-        assert is_possible(plan, spec) == (spec.batch_size <= 1000)
-    large = {
-        s.hash: s.model_copy(update={"batch_size": 2048, "train_images": 1000})
-        for s in plan.specs_of["table1"]
-    }
-    speeds = dict.fromkeys((s.hash for s in large.values()), Speed(1.0, 1))
-    found = cost_of(plan, "table1", large.values(), speeds)
-    assert (found.hours, found.impossible, found.specs) == (0, 1, 1)
-    plan.specs_of["table1"] = tuple(large.values())
-    plan.specs.update({spec.hash: spec for spec in large.values()})
-    print_plan(plan)
-    out = capsys.readouterr().out
-    assert re.search(r"^table1 .* —\* ", out, re.M)
-    assert "* table1: 2 of its trainings are not possible, and without hours: their batch" in out
-    assert "cheapest useful part" not in out
-
-
-def test_the_cheapest_part_is_table_1_on_the_data_set_of_the_fewest_hours(project):
-    plan = load_plan({"scale": "full", "methods": ["simclr"]})
-    text = cheapest_part(plan, speeds_of(plan))
-    # 300 epochs of 78 steps of half a second, 20 trials
-    assert "by data set, in core-hours: stl10 65.0, cifar10 650.8, cifar100 650.8, tiny" in text
-    assert "on stl10: 20 trainings, 65.0 core-hours; with trials=5, the fewest that" in text
-    assert text.endswith("table1 --config scale=full datasets=[stl10]")
-
-
-def test_a_step_that_does_not_fit_on_a_gpu_is_timed_on_a_part_of_its_batch(plan, monkeypatch):
-    """The GPU is faked."""
-    import torch
-
-    sizes = []
-
-    def step(method, size, device):
-        sizes.append(size)
-        if size > 20:
-            raise torch.OutOfMemoryError
-        return 0.01 * size
-
-    monkeypatch.setattr(cost, "_time_step", step)
-    monkeypatch.setattr(Clock, "_build", lambda *_: SimpleNamespace(trained=1, passes=1))
-    (spec,) = (s for s in plan.specs_of["table1"] if s.method == "simclr")
-    speed = Clock(plan, torch.device("cuda")).speed(spec)
-    assert sizes == [64, 32, 16, 16]
-    assert speed.step_seconds == pytest.approx(0.64)
-
-
-def test_a_step_is_timed_and_an_untrained_method_takes_none(plan):
-    import torch
-
-    clock = Clock(plan, torch.device("cpu"))
-    speeds = {spec.method: clock.speed(spec) for spec in plan.specs_of["table1"]}
-    assert speeds["simclr"].step_seconds > 0
-    assert speeds["random"].step_seconds == 0
 
 
 def test_verify_reads_all_prepared_data_and_names_what_was_changed(project, monkeypatch, capsys):

@@ -34,22 +34,17 @@ from metaug.paper import (
 )
 from metaug.paper.floors import FLOOR
 from metaug.paper.published import printed
-from metaug.reporting.claims import (
-    Claim,
+from metaug.reporting.claims import Claim, Outcome, Part, all_hold, decide_claims, some_hold
+from metaug.reporting.names import NOT_RANKED, power_of_ten
+from metaug.reporting.results import Query, Results
+from metaug.reporting.statements import (
     Missing,
-    Outcome,
-    Part,
     Quantity,
     RangeStatement,
     Statement,
-    all_hold,
-    decide_claims,
     mean_of,
     quantity,
-    some_hold,
 )
-from metaug.reporting.names import NOT_RANKED, power_of_ten
-from metaug.reporting.results import Query, Results
 from metaug.reporting.statistics import NAN
 
 CLAIMS: list[Claim] = []

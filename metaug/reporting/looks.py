@@ -4,7 +4,7 @@ Trials may be added and the claims decided again at 5, 10 and 20 trials. Without
 verdict that is wrong with a chance of 5 % at each look would be wrong more often at one of them. So
 the level is spent over the looks (Lan and DeMets 1983) by 0.05 · √(n / 20), of the power family of
 Kim and DeMets (1987) with ρ = 1/2: half of it at the first look, because most users stop there.
-`python -m benchmarks.verdicts` prints the power of this and of other spending functions.
+`python -m benchmarks.looks` prints the power of this and of other spending functions.
 """
 
 LOOKS = (5, 10, 20)

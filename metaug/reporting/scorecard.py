@@ -7,12 +7,13 @@ import pandas as pd
 
 from metaug.data.datasets import DATASETS
 from metaug.files import atomic_path, atomic_write_text
-from metaug.reporting.claims import VERDICTS, Finding, Outcome, by_chance
+from metaug.reporting.claims import VERDICTS, Outcome, by_chance
 from metaug.reporting.figures import Drawing, write_drawing
 from metaug.reporting.forest import forest_plot
 from metaug.reporting.html import HTML, MARKDOWN
 from metaug.reporting.names import ScaleTexts, dataset_name
 from metaug.reporting.results import Query
+from metaug.reporting.statements import Finding
 from metaug.reporting.style import shown_width, svg_uri
 
 SYMBOLS = {

@@ -18,13 +18,15 @@ from typing import Any
 import scipy
 import torch
 
-from metaug.reporting.claims import Finding, Outcome, Statement
+from metaug.reporting.claims import Outcome
 from metaug.reporting.looks import LEVELS, LOOKS
 from metaug.reporting.results import Results
+from metaug.reporting.statements import Finding, Statement
 from metaug.spec import TrialSpec
-from metaug.suite.cost import Clock, hours_of
+from metaug.suite.cost import hours_of
 from metaug.suite.plan import Plan
 from metaug.suite.schedule import Schedule, read_schedule
+from metaug.suite.speed import Clock
 from metaug.training.runtime import choose_device
 
 UNKNOWN = 0.5

@@ -6,8 +6,9 @@ import pytest
 
 from metaug.paper.claims import CLAIMS, whole
 from metaug.reporting.aggregate import COLUMNS
-from metaug.reporting.claims import Missing, decide_claim, satisfied_by_paper
+from metaug.reporting.claims import decide_claim, satisfied_by_paper
 from metaug.reporting.results import Results
+from metaug.reporting.statements import Missing
 from metaug.suite.plan import Plan
 from tests.paper.synthetic import SCALE_FILES, results_from
 

@@ -16,10 +16,11 @@ from matplotlib.figure import Figure
 
 from metaug.config import Config, Scale
 from metaug.grid import Grid
-from metaug.reporting.claims import Claim, Finding, Outcome, Statement, quantity
+from metaug.reporting.claims import Claim, Outcome
 from metaug.reporting.figures import Drawing
 from metaug.reporting.report import CURVE_HEIGHT, CURVE_WIDTH, Training, write_report
 from metaug.reporting.results import Query, Results
+from metaug.reporting.statements import Finding, Statement, quantity
 from metaug.reporting.statistics import Comparison
 from metaug.reporting.tables import Cell, Column, Table, method_row
 from tests.paper import synthetic

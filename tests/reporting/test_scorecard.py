@@ -5,7 +5,7 @@ from html.parser import HTMLParser
 import pandas as pd
 import pytest
 
-from metaug.reporting.claims import VERDICTS, Claim, Finding, Outcome, Statement, quantity
+from metaug.reporting.claims import VERDICTS, Claim, Outcome
 from metaug.reporting.results import Query
 from metaug.reporting.scorecard import (
     RULES,
@@ -14,6 +14,7 @@ from metaug.reporting.scorecard import (
     tally,
     write_scorecard,
 )
+from metaug.reporting.statements import Finding, Statement, quantity
 from metaug.reporting.statistics import Comparison
 from tests.paper.synthetic import plan_of
 

@@ -7,9 +7,10 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from metaug.reporting.claims import Finding, Outcome, Statement, quantity
+from metaug.reporting.claims import Outcome
 from metaug.reporting.looks import LEVELS
 from metaug.reporting.results import Query, Results
+from metaug.reporting.statements import Finding, Statement, quantity
 from metaug.suite import budget
 from metaug.suite.budget import chance_of_decision, next_schedule, open_schedule, schedule
 from metaug.suite.plan import Plan

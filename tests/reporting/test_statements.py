@@ -8,8 +8,8 @@ import torch
 from scipy import stats
 
 from metaug.hits import encode_hits
-from metaug.reporting.claims import Statement, mean_of, quantity
 from metaug.reporting.results import Query, Results
+from metaug.reporting.statements import Statement, mean_of, quantity
 from tests.paper.synthetic import plan_of, results_from
 
 GRID = plan_of("lite").grid

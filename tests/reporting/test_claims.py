@@ -1,0 +1,125 @@
+import itertools
+from zlib import crc32
+
+import numpy as np
+import pytest
+
+from metaug.reporting.claims import Claim, Part, by_chance, decide_claim, some_hold
+from metaug.reporting.looks import LEVEL
+from metaug.reporting.results import Query
+from metaug.reporting.statements import Quantity, Statement, quantity
+from tests.paper.synthetic import plan_of, results_from
+
+NAN = float("nan")
+GRID = plan_of("lite").grid
+SPEC = GRID.spec("cmc", "cifar10")
+
+
+def number(name: str) -> Quantity:
+    """A number of a training of its own for each name."""
+    spec = SPEC.model_copy(update={"learning_rate": 1 + crc32(name.encode())})
+    return quantity(Query(spec, "conv"))
+
+
+def decided(part: Part, values: dict[str, list[float]]):
+    claim = Claim("C1", "Table 1", "A is the best.", lambda grid: [part])
+    results = results_from({number(m).queries[0]: v for m, v in values.items()})
+    return decide_claim(claim, GRID, results)
+
+
+def beats(*others: str) -> Part:
+    return Part(tuple(Statement(f"a > {b}", number("a"), number(b)) for b in others))
+
+
+NOISE = np.array([0.1, -0.2, 0.0, 0.2, -0.1])
+
+
+@pytest.mark.parametrize(
+    ("b", "c", "verdict", "turns_on"),
+    [
+        (68.0, 69.0, "reproduced", "a > c"),
+        (68.0, 71.0, "contradicted", "a > c"),
+        (68.0, 70.0, "inconclusive", "a > c"),
+        (70.0, 71.0, "contradicted", "a > c"),
+        (None, 68.0, "not run", "a > b"),
+        (None, 71.0, "contradicted", "a > c"),
+    ],
+)
+def test_all_must_hold_and_one_counterexample_is_enough(b, c, verdict, turns_on):
+    values = {"a": list(70 + NOISE), "c": list(c + NOISE[::-1])}
+    values |= {"b": list(b + NOISE[::-1])} if b else {}
+    outcome = decided(beats("b", "c"), values)
+    assert (outcome.verdict, outcome.deciding.text) == (verdict, turns_on)
+
+
+@pytest.mark.parametrize(
+    ("means", "verdict"),
+    [
+        ((68.0, 71.0, 71.0), "reproduced"),
+        ((71.0, 71.0, 71.0), "contradicted"),
+        ((70.0, 71.0, 71.0), "inconclusive"),
+    ],
+)
+def test_one_of_several_must_hold(means, verdict):
+    values = {"a": list(70 + NOISE)}
+    values |= {b: list(mean + NOISE[::-1]) for b, mean in zip("bcd", means, strict=True)}
+    outcome = decided(some_hold(beats("b", "c", "d").statements), values)
+    assert outcome.verdict == verdict
+
+
+def printed(part: Part, difference: float) -> Part:
+    """The same, where the paper prints a difference in each."""
+
+    def valued(q: Quantity, value: float) -> Quantity:
+        return Quantity(tuple(term._replace(published=value) for term in q.terms))
+
+    return Part(
+        tuple(
+            Statement(s.text, valued(s.greater, difference), valued(s.lesser, 0.0))
+            for s in part.statements
+        ),
+        part.share,
+    )
+
+
+@pytest.mark.parametrize(
+    ("c", "difference", "verdict"),
+    [
+        (70.0, 2.0, "ruled out"),
+        (70.0, 0.2, "inconclusive"),
+        (68.0, 2.0, "reproduced"),
+        (71.0, 2.0, "contradicted"),
+    ],
+)
+def test_a_claim_without_an_effect_of_the_printed_size_is_ruled_out(c, difference, verdict):
+    values = {"a": list(70 + NOISE), "b": list(68 + NOISE[::-1]), "c": list(c + NOISE[::-1])}
+    assert decided(printed(beats("b", "c"), difference), values).verdict == verdict
+
+
+def test_a_share_that_is_reached_needs_no_more():
+    """Three of four: the fourth may be anything, even missing."""
+    values = {"a": list(70 + NOISE)} | {m: list(68 + NOISE[::-1]) for m in "bcd"}
+    part = Part(beats("b", "c", "d", "e").statements, share=0.75)
+    assert decided(part, values).verdict == "reproduced"
+    assert Part(beats(*"bcdefghijk").statements, share=0.1 + 0.2).needed == 3
+
+
+def test_parts_are_decided_together():
+    values = {"a": list(70 + NOISE), "b": list(68 + NOISE[::-1]), "c": list(70 + NOISE[::-1])}
+    verdicts = {}
+    for names in itertools.product("bc", repeat=2):
+        claim = Claim("C1", "Table 1", "A.", lambda grid, names=names: [beats(n) for n in names])
+        results = results_from({number(m).queries[0]: v for m, v in values.items()})
+        verdicts["".join(names)] = decide_claim(claim, GRID, results).verdict
+    assert verdicts == {
+        "bb": "reproduced",
+        "bc": "inconclusive",
+        "cb": "inconclusive",
+        "cc": "inconclusive",
+    }
+
+
+def test_chance_is_counted_over_what_could_be_decided():
+    values = {"a": list(70 + NOISE), "b": list(68 + NOISE[::-1])}
+    outcomes = [decided(beats("b"), values), decided(beats("z"), values)]
+    assert by_chance(outcomes) == pytest.approx(LEVEL)
