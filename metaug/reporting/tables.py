@@ -122,12 +122,13 @@ class Table:
 
     def best(self, column: Column) -> set[str]:
         """Names of the ranked rows that are bold in this column: our highest mean of what is
-        compared, and all that are equal as printed."""
-        return self._best(column, lambda cell: cell.ours.mean)
+        compared, and all that are equal as printed. Means of fewer than `FEWEST_TRIALS` trials
+        compete only where no other has as many."""
+        return self._best(column, _competing_means)
 
     def published_best(self, column: Column) -> set[str]:
         """Names of the ranked rows that are underlined in this column: the highest printed."""
-        return self._best(column, lambda cell: cell.published)
+        return self._best(column, lambda cells: {n: cell.published for n, cell in cells.items()})
 
     def digits_of(self, column: Column) -> int:
         """The number of decimals in a column."""
@@ -182,13 +183,17 @@ class Table:
     def _ranked(self) -> list[Row]:
         return [row for row in self.rows if row.ranked]
 
-    def _best(self, column: Column, value: Callable[[Cell], float]) -> set[str]:
+    def _best(
+        self, column: Column, values: Callable[[Mapping[str, Cell]], Mapping[str, float]]
+    ) -> set[str]:
+        """The ranked rows that are highest in this column; `values` of the cells that compete."""
         digits = self.digits_of(column)
         if self.compared == "rows":
-            cells = {r.name: value(self.cell(r, column)) for r in self._ranked()}
-            return self._highest(cells, digits)
+            return self._highest(
+                values({r.name: self.cell(r, column) for r in self._ranked()}), digits
+            )
         rows = {
-            r.name: {c.name: value(self.cell(r, c)) for c in self.columns} for r in self._ranked()
+            r.name: values({c.name: self.cell(r, c) for c in self.columns}) for r in self._ranked()
         }
         return {name for name, cells in rows.items() if column.name in self._highest(cells, digits)}
 
@@ -197,6 +202,12 @@ class Table:
             name: round(value, digits) for name, value in values.items() if not math.isnan(value)
         }
         return {name for name, value in as_printed.items() if value == max(as_printed.values())}
+
+
+def _competing_means(cells: Mapping[str, Cell]) -> dict[str, float]:
+    """Our means, without those of a few trials where others have more."""
+    least = min(FEWEST_TRIALS, max((cell.ours.n for cell in cells.values()), default=0))
+    return {name: cell.ours.mean for name, cell in cells.items() if cell.ours.n >= least}
 
 
 def write_table(table: Table, stem: Path | str) -> None:

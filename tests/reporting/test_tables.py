@@ -1,4 +1,5 @@
 import csv
+import dataclasses
 import itertools
 import math
 import re
@@ -343,6 +344,20 @@ def test_best_is_among_trained_self_supervised_rows():
     table = small(cells)
     assert table.best(table.columns[0]) == {"cmc"}
     assert table.best(table.columns[1]) == set()
+
+
+@pytest.mark.parametrize(("other_n", "best"), [(2, "cmc"), (3, "simclr"), (5, "simclr")])
+def test_a_mean_of_two_trials_is_not_best_beside_means_of_more(other_n, best):
+    cells = {
+        ("simclr", "a"): Cell(Interval(80.0, 1.0, other_n)),
+        ("cmc", "a"): Cell(Interval(81.0, NAN, 2)),
+    }
+    table = small(cells)
+    assert table.best(table.columns[0]) == {best}
+    turned = small({("cmc", c): cells[m, "a"] for m, c in (("simclr", "a"), ("cmc", "b"))})
+    turned = dataclasses.replace(turned, compared="columns")
+    bold = {column.name for column in turned.columns if turned.best(column)}
+    assert bold == {"b" if best == "cmc" else "a"}
 
 
 def test_ties_as_printed_are_all_best(tmp_path):
