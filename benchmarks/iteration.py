@@ -6,6 +6,7 @@ exact step of `metaug.meta`, after the encoders' step (alternating) or with it (
 """
 
 from collections.abc import Mapping
+from functools import partial
 
 import torch
 from torch import Tensor
@@ -84,9 +85,9 @@ def main() -> None:
         simultaneous, _ = make(MetAug, "simultaneous", width, image_size)
         seconds = interleaved(
             {
-                "naive": lambda m=naive, b=batch: m.update(b),  # type: ignore[misc]
-                "alternating": lambda m=alternating, b=batch: m.update(b),  # type: ignore[misc]
-                "simultaneous": lambda m=simultaneous, b=batch: m.update(b),  # type: ignore[misc]
+                "naive": partial(naive.update, batch),
+                "alternating": partial(alternating.update, batch),
+                "simultaneous": partial(simultaneous.update, batch),
             },
             rounds=7,
         )

@@ -61,7 +61,7 @@ def main() -> None:
     for width, image_size in ((0.25, 32), (0.5, 64)):
         what = f"meta step, AlexNet x {width}, {image_size} px, batch {BATCH}"
         steps = {"naive": naive(width, image_size), "exact": exact(width, image_size)}
-        print_ratios(what, interleaved(steps, rounds=7), "naive")  # type: ignore[arg-type]
+        print_ratios(what, interleaved(steps, rounds=7), "naive")
         memory = {
             name: peak_memory(step, width, image_size)
             for name, step in (("naive", naive), ("exact", exact))

@@ -2,14 +2,14 @@
 
 import multiprocessing
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import numpy as np
 import torch
 
 
-def interleaved(steps: dict[str, Callable[[], object]], rounds: int) -> dict[str, np.ndarray]:
+def interleaved(steps: Mapping[str, Callable[[], object]], rounds: int) -> dict[str, np.ndarray]:
     """CPU seconds of each step in each round, after one warm-up; the steps take turns."""
     torch.set_num_threads(1)
     seconds: dict[str, list[float]] = {name: [] for name in steps}

@@ -356,7 +356,7 @@ def global_states():
     return (
         torch.get_rng_state().tolist(),
         random.getstate(),
-        str(np.random.get_state()),  # noqa: NPY002
+        str(np.random.get_state()),  # noqa: NPY002 (the global one is meant)
     )
 
 

@@ -41,6 +41,7 @@ class MetAugOUCL(Method):
     number_of_views = "several"
     crops = 1
     data_parallel = ("encoders", "projectors")
+    # To mypy it is a nested class of the base, which no other may replace.
     Hyper: ClassVar[type[UnifiedHyper]] = UnifiedHyper  # type: ignore[assignment]
 
     @classmethod

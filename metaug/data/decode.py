@@ -125,7 +125,7 @@ def _eight_bits(image: Image.Image) -> Image.Image:
     values = np.asarray(image).astype(np.int64)
     white = 65535
     if image.format == "TIFF":
-        tags = image.tag_v2  # type: ignore[attr-defined]
+        tags = image.tag_v2  # type: ignore[attr-defined]  # a TIFF image has it
         white = 2 ** tags.get(258, (16,))[0] - 1
         if tags.get(262) == 0:  # white is zero, which Pillow heeds with 8 bits only
             values = white - values

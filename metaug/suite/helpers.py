@@ -23,7 +23,7 @@ from typing import Any
 
 import torch
 import torch.distributed as dist
-from torch.distributed import TCPStore  # type: ignore[attr-defined]
+from torch.distributed import TCPStore  # type: ignore[attr-defined]  # exported, but not by name
 
 from metaug.data.arrays import open_prepared
 from metaug.errors import Diverged, UserError
@@ -95,7 +95,7 @@ def helpers(
         done.set()
         for child in children:
             with suppress(BrokenPipeError):
-                child.stdin.close()  # type: ignore[union-attr]
+                child.stdin.close()  # type: ignore[union-attr]  # a pipe, as each was started
         for child in children:
             child.wait()
         if dist.is_initialized():

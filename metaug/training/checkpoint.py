@@ -45,6 +45,7 @@ def load_checkpoint(path: Path, device: torch.device) -> dict[str, Any]:
     """
     try:
         with safe_open(path, "pt") as file:
+            # `keys` has to be called: one cannot iterate over the file itself
             tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
             metadata = file.metadata()
         if metadata["sha256"] != _digest(metadata["state"], tensors):
