@@ -1,6 +1,7 @@
 """A budget goes to open comparisons, is spent and not exceeded, and is spent on by the next run."""
 
 from collections.abc import Iterable, Mapping
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -25,7 +26,12 @@ NOT_STARTED: dict[str, frozenset[int]] = dict.fromkeys(SPECS, frozenset())
 A = Query(PLAN.grid.spec("metaug", "cifar10"), "conv")
 B = Query(PLAN.grid.spec("cmc", "cifar10"), "conv")
 ZEROS = [0.0] * 5
-NOTHING_DECIDED = PLAN.decide(NOTHING)
+
+
+@cache
+def nothing_decided() -> list[Outcome]:
+    """The claims without trials."""
+    return PLAN.decide(NOTHING)
 
 
 def above(differences: Iterable[float]) -> list[float]:
@@ -34,7 +40,7 @@ def above(differences: Iterable[float]) -> list[float]:
 
 
 def scheduled(hours: float, done: Mapping[str, frozenset[int]] = NOT_STARTED) -> Schedule:
-    return schedule(NOTHING_DECIDED, NOTHING, done, SECONDS, hours)
+    return schedule(nothing_decided(), NOTHING, done, SECONDS, hours)
 
 
 def after(done: Mapping[str, frozenset[int]], run: Schedule) -> dict[str, frozenset[int]]:
@@ -83,7 +89,7 @@ def test_what_is_settled_gets_nothing() -> None:
 
 
 def outcome_of(*findings: Finding) -> Outcome:
-    return Outcome(NOTHING_DECIDED[0].claim, "inconclusive", findings, findings[0])
+    return Outcome(nothing_decided()[0].claim, "inconclusive", findings, findings[0])
 
 
 def finding_of(query: Query, reference: Query, results: Results) -> Finding:
