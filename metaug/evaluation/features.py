@@ -56,6 +56,12 @@ class Storage:
         return torch.from_numpy(mapped)
 
 
+def on_device(images: np.ndarray, device: torch.device) -> Tensor:
+    """uint8 images (N, H, W, 3) as a tensor (N, 3, H, W)."""
+    # a copy: torch warns of read-only memory maps
+    return torch.from_numpy(images.copy()).to(device).permute(0, 3, 1, 2)
+
+
 @torch.no_grad()
 def cache_features(
     method: Method,
@@ -78,9 +84,8 @@ def cache_features(
     storage = storage or Storage()
     found: dict[str, Tensor] = {}
     for start in range(0, len(images), BATCH_SIZE):
-        # a copy: torch warns of read-only memory maps
-        batch = torch.from_numpy(images[start : start + BATCH_SIZE].copy()).permute(0, 3, 1, 2)
-        crops = augmentation(batch.to(device), generator)
+        batch = on_device(images[start : start + BATCH_SIZE], device)
+        crops = augmentation(batch, generator)
         for name, features in method.representation(crops).items():
             if name not in found:
                 found[name] = storage.empty(len(images), features.shape[1])

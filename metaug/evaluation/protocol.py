@@ -1,9 +1,11 @@
 """The evaluation protocol `linear_v1`: every number of a trial, as rows of the tidy frame."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple
 
 import torch
+from torch import Tensor
 
 from metaug.data.arrays import Split
 from metaug.data.augment import Augmentation
@@ -11,6 +13,7 @@ from metaug.evaluation.features import (
     BATCH_SIZE,
     Storage,
     cache_features,
+    on_device,
     require_finite,
     spread,
 )
@@ -68,16 +71,53 @@ def evaluate(
         Diverged: a representation or a probe is not finite.
     """
     method.eval()
-    plain = Augmentation("none", spec.image_size)
-    storage = Storage(folder)
-    test_features = cache_features(
-        method, test.images, device, plain, generator("test", trial), storage
-    )
-    test_labels = torch.from_numpy(test.labels)
-    train_features = cache_features(
+    features = _features_of(method, spec, trial, train, test, device, Storage(folder))
+    rows: list[Row] = []
+    hits: dict[str, str] = {}
+    for readout in features.test:
+        numbers, hits_of_images = _probe(readout, features, spec, trial, train, test, device)
+        probe, _, setting = readout.partition(";")
+        rows += _rows(numbers, probe, setting)
+        if spec.probe.split == "test":
+            hits[readout] = encode_hits(hits_of_images)
+    rows += _rows(_end_to_end(method, test, device), "end_to_end")
+    for setting, numbers in _summaries(method, trial, test, device).items():
+        rows += _rows(numbers, "", setting)
+    return Evaluation(rows, hits)
+
+
+def _rows(numbers: Mapping[str, float], probe: str, setting: str = "") -> list[Row]:
+    """A row for each number, by its metric."""
+    return [
+        {"probe": probe, "setting": setting, "metric": metric, "value": value}
+        for metric, value in numbers.items()
+    ]
+
+
+class _Features(NamedTuple):
+    """Representations by read-out: of the test images, of the training images as they are, and
+    each copy that the probes are trained on."""
+
+    test: dict[str, Tensor]
+    train: dict[str, Tensor]
+    copies: list[dict[str, Tensor]]
+
+
+def _features_of(
+    method: Method,
+    spec: TrialSpec,
+    trial: int,
+    train: TrainingSet,
+    test: Split,
+    device: torch.device,
+    storage: Storage,
+) -> _Features:
+    plain = _plain(method)
+    of_test = cache_features(method, test.images, device, plain, generator("test", trial), storage)
+    of_train = cache_features(
         method, train.images, device, plain, generator("train", trial), storage
     )
-    copies = [train_features]
+    copies = [of_train]
     if spec.probe.augmented_copies:
         augmentation = Augmentation(spec.augmentation[0], spec.image_size)
         copies = [
@@ -86,69 +126,66 @@ def evaluate(
             )
             for i in range(spec.probe.augmented_copies)
         ]
-    for representations in (test_features, train_features, *copies):
+    for representations in (of_test, of_train, *copies):
         require_finite(representations)
-    rows: list[Row] = []
-    hits: dict[str, str] = {}
-    for readout, features in test_features.items():
-        probe, _, setting = readout.partition(";")
-        training = [(copy[readout], train.labels) for copy in copies]
-        numbers, hits_of_images = linear_probe(
-            training,
-            (features, test_labels),
-            train.classes,
-            spec.probe,
-            generator("probe", trial, readout),
-            device,
-        )
-        if spec.probe.split == "test":
-            hits[readout] = encode_hits(hits_of_images)
-        numbers["knn_top1"] = knn_accuracy(
-            (train_features[readout], train.labels),
-            (features, test_labels),
-            train.classes,
-            spec.probe.neighbours,
-        )
-        numbers |= spread(features[:SPREAD_IMAGES])
-        rows += [
-            {"probe": probe, "setting": setting, "metric": metric, "value": value}
-            for metric, value in numbers.items()
-        ]
-    rows += _end_to_end(method, test, plain, device)
-    with torch.no_grad():
-        images = (
-            torch.from_numpy(test.images[:SUMMARY_IMAGES].copy()).to(device).permute(0, 3, 1, 2)
-        )
-        source = generator("summaries", trial)
-        for setting, numbers in method.summaries(plain(images, source), source).items():
-            rows += [
-                {"probe": "", "setting": setting, "metric": metric, "value": value}
-                for metric, value in numbers.items()
-            ]
-    return Evaluation(rows, hits)
+    return _Features(of_test, of_train, copies)
+
+
+def _plain(method: Method) -> Augmentation:
+    """Images as they are, brought to size and range."""
+    return Augmentation("none", method.spec.image_size)
+
+
+def _probe(
+    readout: str,
+    features: _Features,
+    spec: TrialSpec,
+    trial: int,
+    train: TrainingSet,
+    test: Split,
+    device: torch.device,
+) -> tuple[dict[str, float], Tensor]:
+    """The numbers of a read-out by metric, and in how many epochs the linear probe was right on
+    each test image."""
+    tested = (features.test[readout], torch.from_numpy(test.labels))
+    numbers, hits_of_images = linear_probe(
+        [(copy[readout], train.labels) for copy in features.copies],
+        tested,
+        train.classes,
+        spec.probe,
+        generator("probe", trial, readout),
+        device,
+    )
+    trained = (features.train[readout], train.labels)
+    numbers["knn_top1"] = knn_accuracy(trained, tested, train.classes, spec.probe.neighbours)
+    return numbers | spread(features.test[readout][:SPREAD_IMAGES]), hits_of_images
 
 
 @torch.no_grad()
-def _end_to_end(
-    method: Method, test: Split, plain: Augmentation, device: torch.device
-) -> list[Row]:
+def _end_to_end(method: Method, test: Split, device: torch.device) -> dict[str, float]:
     """Accuracies, per cent, of a method that classifies by itself; nothing for the others."""
-    unused = torch.Generator()
+    plain, unused = _plain(method), torch.Generator()
     hits = []
     for start in range(0, len(test.images), BATCH_SIZE):
-        rows = slice(start, start + BATCH_SIZE)
-        images = torch.from_numpy(test.images[rows].copy()).to(device).permute(0, 3, 1, 2)
-        scores = method.predict(plain(images, unused))
+        batch = slice(start, start + BATCH_SIZE)
+        scores = method.predict(plain(on_device(test.images[batch], device), unused))
         if scores is None:
-            return []
+            return {}
         ranked = scores.topk(min(5, scores.shape[1]), dim=1).indices.cpu()
-        hits.append(ranked == torch.from_numpy(test.labels[rows])[:, None])
+        hits.append(ranked == torch.from_numpy(test.labels[batch])[:, None])
         classes = scores.shape[1]
     found = torch.cat(hits)
     accuracy = {"top1": found[:, 0].float().mean()}
     if classes > 5:
         accuracy["top5"] = found.any(1).float().mean()
-    return [
-        {"probe": "end_to_end", "setting": "", "metric": metric, "value": float(value) * 100}
-        for metric, value in accuracy.items()
-    ]
+    return {metric: float(value) * 100 for metric, value in accuracy.items()}
+
+
+@torch.no_grad()
+def _summaries(
+    method: Method, trial: int, test: Split, device: torch.device
+) -> dict[str, dict[str, float]]:
+    """The method's own summaries of some test images: numbers by metric, by setting."""
+    source = generator("summaries", trial)
+    images = on_device(test.images[:SUMMARY_IMAGES], device)
+    return method.summaries(_plain(method)(images, source), source)
