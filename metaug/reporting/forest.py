@@ -62,8 +62,8 @@ def forest_plot(outcomes: Sequence[Outcome], scale: str) -> Drawing:
             "verdict": [o.verdict for o in outcomes],
             "comparison": [o.deciding.text for o in outcomes],
             "difference": [o.deciding.comparison.effect for o in outcomes],
-            "ci95_low": [o.deciding.comparison.low for o in outcomes],
-            "ci95_high": [o.deciding.comparison.high for o in outcomes],
+            "low": [o.deciding.comparison.low for o in outcomes],
+            "high": [o.deciding.comparison.high for o in outcomes],
             "published": [o.deciding.statement.published for o in outcomes],
             "n": [o.deciding.comparison.n for o in outcomes],
         }

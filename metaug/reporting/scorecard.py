@@ -92,7 +92,8 @@ def write_scorecard(outcomes: Sequence[Outcome], scale: str, stem: Path | str) -
 def as_frame(outcomes: Sequence[Outcome], scale: str) -> pd.DataFrame:
     """One row per claim, full precision, empty where there is nothing.
 
-    `published` is the difference that the paper prints. `made` of the `possible` comparisons at
+    `effect`, `low` and `high` are the difference and the ends of its interval; `published` is the
+    difference that the paper prints. `made` of the `possible` comparisons at
     this scale could be made; `paper` is how many the claim has in the paper, and `paper_cells` of
     how many numbers.
     """
@@ -145,8 +146,8 @@ def _numbers(finding: Finding) -> dict[str, float | bool]:
     comparison = finding.comparison
     return {
         "effect": comparison.effect,
-        "ci95_low": comparison.low,
-        "ci95_high": comparison.high,
+        "low": comparison.low,
+        "high": comparison.high,
         "ci95_images": comparison.of_images,
         "published": finding.statement.published,
         "effect_size": comparison.effect_size,

@@ -141,7 +141,7 @@ def _claim_as_json(plan: Plan, name: str) -> dict[str, Any]:
                 "comparison": finding.text,
                 "verdict": finding.verdict,
                 "difference": _number(finding.comparison.effect),
-                "ci95": [_number(finding.comparison.low), _number(finding.comparison.high)],
+                "interval": [_number(finding.comparison.low), _number(finding.comparison.high)],
                 "published": _number(finding.statement.published),
                 "p": _number(finding.p),
                 "n": finding.comparison.n,

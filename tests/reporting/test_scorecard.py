@@ -112,7 +112,7 @@ def test_csv_has_one_row_for_each_claim(tmp_path):
     assert list(table.index) == ["C1", "C2", "C3", "C4", "C5"]
     assert list(table["verdict"]) == [o.verdict for o in OUTCOMES]
     row = table.loc["C1"]
-    numbers = ["effect", "ci95_low", "ci95_high", "published", "effect_size", "p", "n", "p_holm"]
+    numbers = ["effect", "low", "high", "published", "effect_size", "p", "n", "p_holm"]
     assert list(row[numbers]) == [1.25, 0.75, 1.75, 2.5, 3.14, 0.012, 5, 0.036]
     assert row["papers_own_means"] == "satisfy it"
     assert (table.loc["C5", "ruled_out"], table.loc["C5", "published"]) == (1, 1.5)
