@@ -67,9 +67,7 @@ def test_the_pages_print_the_comparisons_of_the_bundle() -> None:
     for dataset in ("cifar10", "cifar100"):
         for probe in ("conv", "fc"):
             row = rows.loc[f"metaug_oucl > cmc, {dataset}_{probe}"]
-            printed = f"{row.effect:.2f} ± {(row.high - row.low) / 2:.2f}".replace(
-                "-", "−"
-            )
+            printed = f"{row.effect:.2f} ± {(row.high - row.low) / 2:.2f}".replace("-", "−")
             assert printed in findings, printed
             if probe == "conv":
                 assert printed.removeprefix("−") in readme, printed

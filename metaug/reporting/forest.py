@@ -17,9 +17,9 @@ COLORS = {
 }
 CAPTION = (
     "For every claim the comparison on which its verdict turns: our mean difference over paired "
-    "trials with its interval, and the difference that the paper prints (star), where it "
-    "prints one. Right of zero is for the claim. Differences are points of accuracy; in C10, of "
-    "mean similarity."
+    "trials with its interval, and the difference that the paper prints (star), where it prints "
+    "one. Right of zero is for the claim. In brackets: how many comparisons could be made so far. "
+    "Differences are points of accuracy; in C10, of mean similarity."
 )
 
 
@@ -47,7 +47,7 @@ def forest_plot(outcomes: Sequence[Outcome], scale: str) -> Drawing:
                 zorder=5,
             )
             axes.annotate(
-                outcome.verdict,
+                _label(outcome),
                 (1.01, row),
                 xycoords=("axes fraction", "data"),
                 va="center",
@@ -69,3 +69,10 @@ def forest_plot(outcomes: Sequence[Outcome], scale: str) -> Drawing:
         }
     )
     return Drawing(figure, data, CAPTION)
+
+
+def _label(outcome: Outcome) -> str:
+    """The verdict; of a claim that waits for comparisons, how many of them could be made."""
+    if outcome.verdict != "not run" or not outcome.made:
+        return outcome.verdict
+    return f"not run ({outcome.made} of {len(outcome.findings)})"
