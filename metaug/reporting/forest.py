@@ -18,7 +18,8 @@ COLORS = {
 CAPTION = (
     "For every claim the comparison on which its verdict turns: our mean difference over paired "
     "trials with its interval, and the difference that the paper prints (star), where it prints "
-    "one. Right of zero is for the claim. In brackets: how many comparisons could be made so far. "
+    "one. Right of zero is for the claim. Small dots are all its comparisons, and in brackets is "
+    "how many could be made so far. "
     "Differences are points of accuracy; in C10, of mean similarity."
 )
 
@@ -35,6 +36,8 @@ def forest_plot(outcomes: Sequence[Outcome], scale: str) -> Drawing:
         axes.axvline(0, color="black", linewidth=0.8)
         for row, outcome in enumerate(outcomes):
             color, found = COLORS[outcome.verdict], outcome.deciding.comparison
+            made = [f.comparison.effect for f in outcome.findings if f.comparison.n]
+            axes.plot(made, [row] * len(made), "o", color=color, alpha=0.4, markersize=3)
             if found.n:
                 spread = [[found.effect - found.low], [found.high - found.effect]]
                 axes.errorbar(found.effect, row, xerr=spread, fmt="o", color=color, capsize=2)
@@ -55,7 +58,7 @@ def forest_plot(outcomes: Sequence[Outcome], scale: str) -> Drawing:
             )
         axes.set_yticks(range(len(outcomes)), [f"{o.claim.id}  {o.claim.where}" for o in outcomes])
         axes.set_ylim(len(outcomes) - 0.5, -0.5)
-        axes.set_xlabel("difference of the deciding comparison")
+        axes.set_xlabel("difference")
     data = pd.DataFrame(
         {
             "claim": [o.claim.id for o in outcomes],

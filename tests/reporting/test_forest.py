@@ -44,6 +44,16 @@ def test_a_star_is_where_the_paper_prints_a_difference(drawing: Drawing) -> None
     assert {row: x for row, x in stars.items() if not math.isnan(x)} == {0: 2.5, 4: 1.5}
 
 
+def test_small_dots_are_all_comparisons_that_were_made(drawing: Drawing) -> None:
+    (axes,) = drawing.figure.axes
+    dots = {
+        int(line.get_ydata()[0]): sorted(line.get_xdata())
+        for line in axes.get_lines()
+        if line.get_markersize() == 3 and len(line.get_xdata())
+    }
+    assert dots == {0: [1.25, 2.0], 1: [-0.75, 1.25], 2: [0.1], 3: [1.25], 4: [0.1]}
+
+
 def test_a_claim_that_waits_says_how_many_of_its_comparisons_were_made() -> None:
     waiting = [*OUTCOMES, outcome(6, "not run", finding("not run"))]
     (axes,) = forest_plot(waiting, "lite").figure.axes
