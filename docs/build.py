@@ -1,8 +1,9 @@
 """Build the site of the documentation into `.site/html`: python docs/build.py
 
 The pages are those of `docs/`, CONTRIBUTING.md, and one for every file of the repository that a
-page links to, so that links work on the site as they do in the repository. Zensical builds them,
-strictly: a page or an anchor that is not there is an error. So is a link to a missing file.
+page links to (a picture is copied), so that links work on the site as they do in the repository.
+Zensical builds them, strictly: a page or an anchor that is not there is an error. So is a link to
+a missing file.
 """
 
 import os
@@ -17,6 +18,7 @@ PAGES = ROOT / ".site" / "pages"
 """Where zensical.toml has its `docs_dir`."""
 
 OTHER_PAGES = {"CONTRIBUTING.md": "contributing.md"}
+PICTURES = (".png", ".svg")
 LANGUAGES = {".py": "python", ".yaml": "yaml", ".yml": "yaml", ".smk": "python"}
 LINK = re.compile(r"(?<=\]\()(?![a-z]+:|#)([^)#\s]+)((?:#[^)\s]*)?)(?=\))")
 
@@ -54,8 +56,13 @@ def stage(root: Path, pages: Path) -> None:
 
 
 def _file_page(root: Path, file: Path, pages: Path) -> str:
-    """Write the page of a file of the repository; its address."""
+    """Write the page of a file of the repository, or copy a picture; its address."""
     name = file.relative_to(root).as_posix()
+    if file.suffix in PICTURES:
+        picture = pages / "files" / name
+        picture.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(file, picture)
+        return picture.relative_to(pages).as_posix()
     page = pages / "files" / f"{name.removeprefix('.')}.md"  # hidden folders would be left out
     page.parent.mkdir(parents=True, exist_ok=True)
     language = LANGUAGES.get(file.suffix, "text")

@@ -39,7 +39,8 @@ def build(root: Path) -> subprocess.CompletedProcess:
 def checkout(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A copy of what the site is made of, and the site in it."""
     root = tmp_path_factory.mktemp("checkout")
-    for name in ("docs", "metaug", "baselines", "benchmarks", "examples", ".github"):
+    folders = ("docs", "metaug", "baselines", "benchmarks", "examples", ".github")
+    for name in (*folders, "results/reference", "figures/reference"):
         shutil.copytree(ROOT / name, root / name, ignore=shutil.ignore_patterns("__pycache__"))
     for name in ("zensical.toml", "CONTRIBUTING.md"):
         shutil.copy(ROOT / name, root / name)
@@ -77,6 +78,7 @@ def test_the_site_has_every_page_and_every_picture(checkout: Path) -> None:
         assert (folder / page).with_suffix(".html").exists(), page
     assert (folder / "metaug.svg").exists()
     assert (folder / "files/baselines/byol.py.html").exists()
+    assert (folder / "files/figures/reference/lite/dots1.png").exists()
 
 
 def test_every_link_of_the_site_leads_to_a_file(checkout: Path) -> None:
