@@ -150,6 +150,15 @@ def project(tmp_path, monkeypatch) -> Path:
     return tmp_path
 
 
+@pytest.fixture
+def plan(project):
+    """The plan of `smoke` in such a folder, for two methods."""
+    # here, because it takes a second or two: few tests need it
+    from metaug.suite.plan import load_plan
+
+    return load_plan({"methods": ["random", "simclr"]})
+
+
 @pytest.fixture(scope="session")
 def make_spec():
     """The spec of a method at the smallest scale, complete as the workflow makes it."""

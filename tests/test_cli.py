@@ -29,11 +29,6 @@ BAD = {
 }
 
 
-@pytest.fixture(name="plan")
-def plan_fixture(project) -> Plan:
-    return load_plan({"methods": list(MEANS)})
-
-
 @pytest.fixture(name="done")
 def done_fixture(plan) -> Plan:
     """Both trials of every training of `plan` have been run."""

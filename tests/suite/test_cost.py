@@ -1,18 +1,12 @@
 """What a plan costs, from the speeds of its steps."""
 
 import re
-from pathlib import Path
 
 import pytest
 
 from metaug.suite.cost import cheapest_part, cost_of, costs_of, hours_of, is_possible, print_plan
 from metaug.suite.plan import Plan, load_plan
 from metaug.suite.speed import Speed
-
-
-@pytest.fixture(name="plan")
-def plan_fixture(project: Path) -> Plan:
-    return load_plan({"methods": ["random", "simclr"]})
 
 
 def speeds_of(plan: Plan, seconds: float = 0.5, passes: int = 1) -> dict[str, Speed]:

@@ -1,19 +1,12 @@
 """How fast steps are, by timing them."""
 
-from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 import torch
 
 from metaug.suite import speed as speed_module
-from metaug.suite.plan import Plan, load_plan
 from metaug.suite.speed import Clock
-
-
-@pytest.fixture(name="plan")
-def plan_fixture(project: Path) -> Plan:
-    return load_plan({"methods": ["random", "simclr"]})
 
 
 def test_a_step_that_does_not_fit_on_a_gpu_is_timed_on_a_part_of_its_batch(plan, monkeypatch):
