@@ -1,7 +1,8 @@
 """Build the site of the documentation into `.site/html`: python docs/build.py
 
 The pages are those of `docs/`, CONTRIBUTING.md, and one for every file of the repository that a
-page links to (a picture is copied), so that links work on the site as they do in the repository.
+page links to (pictures and HTML are copied), so that links work on the site as they do in the
+repository.
 Zensical builds them, strictly: a page or an anchor that is not there is an error. So is a link to
 a missing file.
 """
@@ -18,7 +19,7 @@ PAGES = ROOT / ".site" / "pages"
 """Where zensical.toml has its `docs_dir`."""
 
 OTHER_PAGES = {"CONTRIBUTING.md": "contributing.md"}
-PICTURES = (".png", ".svg")
+COPIED = (".png", ".svg", ".html")
 LANGUAGES = {".py": "python", ".yaml": "yaml", ".yml": "yaml", ".smk": "python"}
 LINK = re.compile(r"(?<=\]\()(?![a-z]+:|#)([^)#\s]+)((?:#[^)\s]*)?)(?=\))")
 
@@ -56,13 +57,13 @@ def stage(root: Path, pages: Path) -> None:
 
 
 def _file_page(root: Path, file: Path, pages: Path) -> str:
-    """Write the page of a file of the repository, or copy a picture; its address."""
+    """Write the page of a file, or copy what browsers show as it is; its address."""
     name = file.relative_to(root).as_posix()
-    if file.suffix in PICTURES:
-        picture = pages / "files" / name
-        picture.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copy(file, picture)
-        return picture.relative_to(pages).as_posix()
+    if file.suffix in COPIED:
+        copy = pages / "files" / name
+        copy.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(file, copy)
+        return copy.relative_to(pages).as_posix()
     page = pages / "files" / f"{name.removeprefix('.')}.md"  # hidden folders would be left out
     page.parent.mkdir(parents=True, exist_ok=True)
     language = LANGUAGES.get(file.suffix, "text")

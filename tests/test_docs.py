@@ -72,13 +72,14 @@ def test_every_page_is_in_the_navigation() -> None:
     assert sorted(listed) == sorted(pages)
 
 
-def test_the_site_has_every_page_and_every_picture(checkout: Path) -> None:
+def test_the_site_has_every_page_and_what_browsers_show(checkout: Path) -> None:
     folder = checkout / SITE["site_dir"]
     for page in pages_of(SITE["nav"]):
         assert (folder / page).with_suffix(".html").exists(), page
     assert (folder / "metaug.svg").exists()
     assert (folder / "files/baselines/byol.py.html").exists()
-    assert (folder / "files/figures/reference/lite/dots1.png").exists()
+    for name in ("figures/reference/lite/dots1.png", "results/reference/lite/report.html"):
+        assert (folder / "files" / name).read_bytes() == (ROOT / name).read_bytes()
 
 
 def test_every_link_of_the_site_leads_to_a_file(checkout: Path) -> None:

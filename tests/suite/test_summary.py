@@ -1,5 +1,6 @@
 """What a run ends with."""
 
+import contextlib
 import io
 import shlex
 import shutil
@@ -20,17 +21,26 @@ ROOT = Path(__file__).parents[2]
 METHODS = ["random", "simclr"]
 
 
+@pytest.fixture(scope="module")
+def rendered(tmp_path_factory) -> Path:
+    """A folder in which Table 1 and the scorecard have been rendered."""
+    folder = tmp_path_factory.mktemp("rendered")
+    shutil.copytree(ROOT / "config", folder / "config")
+    with contextlib.chdir(folder):
+        plan = load_plan({"methods": METHODS})
+        for spec in plan.specs_of["table1"]:
+            write_records(plan, spec)
+        write_table(plan.render("table1", plan.results("table1")), "results/smoke/tables/table1")
+        write_scorecard(plan.decide(plan.results("claims")), "smoke", "results/smoke/scorecard")
+    return folder
+
+
 @pytest.fixture(name="plan")
-def plan_fixture(tmp_path, monkeypatch) -> Plan:
-    """Table 1 and the scorecard have been rendered."""
-    shutil.copytree(ROOT / "config", tmp_path / "config")
+def plan_fixture(rendered, tmp_path, monkeypatch) -> Plan:
+    """The plan, in a copy of that folder."""
+    shutil.copytree(rendered, tmp_path, dirs_exist_ok=True)
     monkeypatch.chdir(tmp_path)
-    plan = load_plan({"methods": METHODS})
-    for spec in plan.specs_of["table1"]:
-        write_records(plan, spec)
-    write_table(plan.render("table1", plan.results("table1")), "results/smoke/tables/table1")
-    write_scorecard(plan.decide(plan.results("claims")), "smoke", "results/smoke/scorecard")
-    return plan
+    return load_plan({"methods": METHODS})
 
 
 def summary(plan: Plan, *targets: str, terminal: bool = True, width: int = 200) -> str:
