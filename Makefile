@@ -46,13 +46,13 @@ doctor: $(SUITE) ## what there is to work with, and what can be run
 	@$(VENV)/bin/metaug doctor
 
 test: lint ## linters and tests
-	$(VENV)/bin/python -m pytest -n 2 -q -m "not end_to_end"
+	$(VENV)/bin/python -m pytest -n 2 -q --dist worksteal -m "not end_to_end"
 
-ci: lint ## the same and whole runs: Snakemake trains, examples run; what CI does
+ci: lint ## the same and whole programs: Snakemake, jobs, examples; what CI does
 	$(VENV)/bin/python -m pytest -n 2 -q
 
 quick: $(DEV) ## the fast part of the tests, in about a minute
-	$(VENV)/bin/python -m pytest -n 2 -q -m "not slow and not end_to_end"
+	$(VENV)/bin/python -m pytest -n 2 -q --dist worksteal -m "not slow and not end_to_end"
 
 lint: $(DEV) docs ## linters
 	$(VENV)/bin/ruff check .

@@ -110,6 +110,7 @@ def test_every_public_name_has_its_place_in_the_library_page(checkout: Path) -> 
     assert "&gt;&gt;&gt; " in text, "examples are shown as code"
 
 
+@pytest.mark.end_to_end
 @pytest.mark.parametrize(
     ("added", "message"),
     [
@@ -130,6 +131,7 @@ def test_what_is_not_there_stops_the_build(damaged: Path, added: str, message: s
     assert "Traceback" not in done.stdout + done.stderr
 
 
+@pytest.mark.end_to_end
 def test_a_docstring_of_a_parameter_that_is_not_there_stops_the_build(damaged: Path) -> None:
     file = damaged / "metaug/losses.py"
     file.write_text(file.read_text().replace("        sigma_pos: margin", "        sigma: margin"))

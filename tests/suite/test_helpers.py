@@ -17,6 +17,8 @@ from metaug.data.prepare import prepare
 from metaug.grid import Grid
 from tests.conftest import TINY
 
+pytestmark = pytest.mark.end_to_end
+
 CODE = """
 import sys
 from pathlib import Path

@@ -35,6 +35,7 @@ def test_a_budget_is_spent_and_the_same_command_spends_as_much_again(fresh: Proj
     assert len(fresh.records()) == counts[-1]
 
 
+@pytest.mark.end_to_end
 def test_hours_and_trials_are_not_both_given(fresh: Project) -> None:
     done = fresh.snakemake("--dry-run", "scorecard", "--config", "hours=1", "trials=3")
     assert done.returncode != 0

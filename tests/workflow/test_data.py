@@ -141,6 +141,7 @@ def test_a_zeroed_block_of_prepared_data_is_not_trained_on(
     assert not on_images.records()
 
 
+@pytest.mark.end_to_end
 def test_a_batch_larger_than_the_images_stops_only_what_needs_it(fresh: Project) -> None:
     """Figure 4 of the tiny scale has a batch of 40."""
     config = ("--config", "methods=[simclr]", "overrides={simclr: {train_images: 30}}")

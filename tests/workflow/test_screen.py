@@ -99,6 +99,7 @@ def test_elsewhere_output_is_short_and_plain(fresh: Project) -> None:
     assert done.stdout.endswith("table1: results/smoke/tables/table1.{csv,md,tex,html}\n")
 
 
+@pytest.mark.end_to_end
 @pytest.mark.parametrize("terminal", [True, False])
 def test_what_is_wrong_is_one_line_and_said_once(fresh: Project, terminal: bool) -> None:
     arguments = ("table1", *CONFIG, "scale=lite", "datasets=[cifar10]", "data_root=/nowhere")
@@ -116,6 +117,7 @@ def test_what_is_wrong_is_one_line_and_said_once(fresh: Project, terminal: bool)
     assert not re.search("Traceback|CalledProcessError|RuleException|Exiting because", text)
 
 
+@pytest.mark.end_to_end
 def test_a_wrong_config_is_one_line(fresh: Project) -> None:
     status, written = in_terminal(fresh, "table1", "--config", "methods=[simclrr]")
     assert status == 2

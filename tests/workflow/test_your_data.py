@@ -79,6 +79,7 @@ def records(project: Project) -> list[dict]:
     return [json.loads(path.read_text()) for path in paths]
 
 
+@pytest.mark.end_to_end
 @pytest.mark.parametrize(
     "command", [c for c in COMMANDS if c.startswith("snakemake") and "methods=" not in c]
 )
