@@ -11,6 +11,7 @@ import pytest
 
 from metaug.paper import table1
 from metaug.suite.plan import Plan
+from tests.reporting.test_report import answer
 
 ROOT = Path(__file__).parents[1]
 LARGEST_REPORT = 2_000_000  # bytes
@@ -51,6 +52,20 @@ def test_the_report_has_the_verdicts_of_the_bundle_and_is_small(plan: Plan) -> N
     text = report.read_text()
     for spec in plan.specs.values():
         assert (f'id="training-{spec.hash}"' in text) == bool(plan.read_records(spec))
+
+
+@pytest.mark.parametrize("width", [1280, 390])
+def test_in_a_browser_the_report_fits_the_window(tmp_path: Path, width: int) -> None:
+    script = """
+    const page = document.documentElement;
+    const lines = [...document.querySelectorAll("table.claims > tbody > tr:first-child > *")];
+    answer({
+      page: page.scrollWidth <= page.clientWidth,
+      claims: lines.every(line => line.getBoundingClientRect().right <= innerWidth),
+    });
+    """
+    report = ROOT / "results/reference/lite/report.html"
+    assert answer(report, script, tmp_path, width) == {"page": True, "claims": True}
 
 
 def test_the_findings_print_the_numbers_of_the_bundle(plan: Plan) -> None:

@@ -6,12 +6,12 @@ import pandas as pd
 
 from metaug.reporting.claims import Outcome
 from metaug.reporting.figures import Drawing, canvas
-from metaug.reporting.style import BLUE, GREEN, GREY, ORANGE, TEXT_WIDTH, VERMILLION
+from metaug.reporting.style import BLUE, GREEN, GREY, PURPLE, TEXT_WIDTH, VERMILLION
 
 COLORS = {
     "reproduced": GREEN,
     "contradicted": VERMILLION,
-    "ruled out": ORANGE,
+    "ruled out": PURPLE,
     "inconclusive": BLUE,
     "not run": GREY,
 }
