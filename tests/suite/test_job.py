@@ -301,6 +301,21 @@ def test_a_trial_that_another_process_trains_is_waited_for(data: Path, tmp_path:
         assert sum(f"trial {number} is done already" in text for text in said) == 1
 
 
+def test_a_folder_that_another_process_removes_first_is_no_error(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rmdir = Path.rmdir
+
+    def late(folder: Path) -> None:
+        rmdir(folder)
+        rmdir(folder)
+
+    monkeypatch.setattr(Path, "rmdir", late)
+    run(make_spec(), data, tmp_path)
+    assert not (tmp_path / "work").exists()
+    assert len(records(tmp_path / "out")) == 2
+
+
 def _run_quietly(data: Path, folder: Path) -> str:
     torch.set_num_threads(1)
     text = io.StringIO()
