@@ -2,9 +2,8 @@
 
 The pages are those of `docs/`, CONTRIBUTING.md, and one for every file of the repository that a
 page links to (pictures and HTML are copied), so that links work on the site as they do in the
-repository.
-Zensical builds them, strictly: a page or an anchor that is not there is an error. So is a link to
-a missing file.
+repository. Zensical builds them, strictly: a page or an anchor that is not there is an error. So is
+a link to a missing file.
 """
 
 import os

@@ -2,7 +2,9 @@
 
 import dataclasses
 import shutil
+from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
+from types import ModuleType
 
 import numpy as np
 import pytest
@@ -47,6 +49,15 @@ TINY = {
     },
     "probe": {"epochs": 2, "averaged_epochs": 1, "neighbours": 3},
 }
+
+
+def script(path: str) -> ModuleType:
+    """A script of the repository that is in no package, as a module."""
+    spec = spec_from_file_location(Path(path).stem, ROOT / path)
+    assert spec and spec.loader
+    module = module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
 
 
 SLOW = (

@@ -6,27 +6,16 @@ import shutil
 import subprocess
 import sys
 import tomllib
-from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
-from types import ModuleType
 
 import pytest
 
 import metaug
+from tests.conftest import script
 
 ROOT = Path(__file__).parents[1]
 SITE = tomllib.loads((ROOT / "zensical.toml").read_text())["project"]
-
-
-def build_script() -> ModuleType:
-    spec = spec_from_file_location("docs_build", ROOT / "docs" / "build.py")
-    assert spec and spec.loader
-    module = module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-BUILD = build_script()
+BUILD = script("docs/build.py")
 
 
 def build(root: Path) -> subprocess.CompletedProcess:

@@ -3,7 +3,13 @@
 from pathlib import Path
 
 from metaug.reporting.report import Training, write_report
+from metaug.spec import TrialSpec
 from metaug.suite.plan import Plan
+
+
+def training_of(plan: Plan, spec: TrialSpec) -> Training:
+    """A spec with what sets it apart and the records of its trials."""
+    return Training(spec, plan.setting(spec), tuple(plan.read_records(spec)))
 
 
 def write_report_of(plan: Plan, path: Path | str) -> None:
@@ -23,9 +29,5 @@ def write_report_of(plan: Plan, path: Path | str) -> None:
         plan.decide(results),
         {name: plan.render(name, results) for name in plan.rendered},
         {name: [spec.hash for spec in specs] for name, specs in plan.specs_of.items()},
-        [
-            Training(spec, plan.setting(spec), tuple(records))
-            for spec in plan.specs.values()
-            if (records := plan.read_records(spec))
-        ],
+        [training for spec in plan.specs.values() if (training := training_of(plan, spec)).records],
     )

@@ -9,13 +9,14 @@ from metaug.paper.claims import CLAIMS
 from metaug.reporting.claims import Outcome
 from metaug.reporting.html import interval, p_value, signed
 from metaug.reporting.names import dataset_name, method_name
-from metaug.reporting.report import Training, commit_text
+from metaug.reporting.report import commit_text
 from metaug.reporting.results import Query, Results
 from metaug.reporting.scorecard import tally
 from metaug.reporting.statistics import Interval
 from metaug.reporting.tables import Cell, Table
 from metaug.spec import TrialSpec, suggestion
 from metaug.suite.plan import Plan
+from metaug.suite.report import training_of
 
 SCORECARD = "scorecard"
 
@@ -290,7 +291,7 @@ def _name(plan: Plan, spec: TrialSpec) -> str:
 
 def _training(plan: Plan, spec: TrialSpec) -> str:
     """The spec, then one line for each trial."""
-    training = Training(spec, plan.setting(spec), tuple(plan.read_records(spec)))
+    training = training_of(plan, spec)
     metrics = training.metrics
     heads = [" ".join(part for part in key if part) for key in metrics]
     rows = [["trial", "seed", *heads, "seconds", "device", "commit", "started"]]
@@ -316,7 +317,7 @@ def _training(plan: Plan, spec: TrialSpec) -> str:
 
 
 def _training_as_json(plan: Plan, spec: TrialSpec) -> dict[str, Any]:
-    training = Training(spec, plan.setting(spec), tuple(plan.read_records(spec)))
+    training = training_of(plan, spec)
     return {
         "spec": spec.hash,
         "name": _name(plan, spec),

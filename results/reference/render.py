@@ -12,7 +12,6 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from metaug.config import load_config
-from metaug.grid import Grid
 from metaug.paper import table1
 from metaug.paper.floors import floor_rows
 from metaug.paper.published import printed
@@ -58,9 +57,8 @@ def reference_plan() -> Iterator[Plan]:
         yield Plan(*load_config({"scale": "lite"}, scales), scales)
 
 
-def render(plan: Plan, folder: Path) -> list[Path]:
+def render(plan: Plan, results: Results, outcomes: Sequence[Outcome], folder: Path) -> list[Path]:
     """Write the files that the repository shows below a folder; their paths, relative to it."""
-    results = plan.results()
     tables = folder / "results/reference/lite"
     figures = folder / "figures/reference/lite"
     for path in (tables, tables / "tables", figures):
@@ -71,7 +69,7 @@ def render(plan: Plan, folder: Path) -> list[Path]:
             write_table(artefact, tables / "tables" / name)
         else:
             write_drawing(artefact, figures / name)
-    write_scorecard(plan.decide(plan.results("claims")), "lite", tables / "scorecard")
+    write_scorecard(outcomes, "lite", tables / "scorecard")
     files = [path for top in (tables, figures) for path in top.rglob("*") if path.is_file()]
     for path in files:
         if path.suffix not in ENDINGS:
@@ -80,25 +78,17 @@ def render(plan: Plan, folder: Path) -> list[Path]:
     return sorted(path.relative_to(folder) for path in {*files, report} if path.exists())
 
 
-def number_tables(plan: Plan) -> dict[str, str]:
+def number_tables(plan: Plan, results: Results, outcomes: Sequence[Outcome]) -> dict[str, str]:
     """The tables of numbers in docs/findings.md, by the name of their mark there."""
-    results = plan.results("table1")
-    datasets = [d for d in plan.grid.all_datasets(*table1.DATASETS) if _has(plan.grid, results, d)]
-    found = {f"accuracies {d}": _accuracies(plan.grid, results, d) for d in datasets}
-    outcomes = plan.decide(plan.results("claims"))
+    datasets = plan.grid.all_datasets(*table1.DATASETS)
+    found = {f"accuracies {d}": _accuracies(plan, results, d) for d in datasets}
     return found | {"comparisons": _comparisons(outcomes, datasets)}
 
 
-def _has(grid: Grid, results: Results, dataset: str) -> bool:
-    queries = table1.cells(grid)
-    column = [query for (_, name), query in queries.items() if name == f"{dataset}_conv"]
-    return any(results.interval(query).n >= FEWEST_TRIALS for query in column)
-
-
-def _accuracies(grid: Grid, results: Results, dataset: str) -> str:
+def _accuracies(plan: Plan, results: Results, dataset: str) -> str:
     """Mean and interval of every method that was run on a data set, the best on conv first."""
-    queries, paper = table1.cells(grid), printed("table1")
-    floors = {row.name: row.labels[0] for row in floor_rows(grid, queries)}
+    queries, paper = plan.cells["table1"], printed("table1")
+    floors = {row.name: row.labels[0] for row in floor_rows(plan.grid, queries)}
     lines = {}
     for row in dict.fromkeys(row for row, _ in queries):
         places = [(row, f"{dataset}_{probe}") for probe in table1.PROBES]
@@ -163,9 +153,13 @@ def put_tables(text: str, tables: dict[str, str]) -> str:
 def main() -> int:
     """Write everything."""
     with reference_plan() as plan:
-        for path in render(plan, ROOT):
+        results = plan.results()
+        outcomes = plan.decide(results)
+        for path in render(plan, results, outcomes, ROOT):
             print(path)
-        FINDINGS.write_text(put_tables(FINDINGS.read_text(), number_tables(plan)))
+        FINDINGS.write_text(
+            put_tables(FINDINGS.read_text(), number_tables(plan, results, outcomes))
+        )
     return 0
 
 
