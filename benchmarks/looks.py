@@ -15,15 +15,19 @@ from metaug.reporting.statistics import p_above
 SPENDING: dict[str, Callable[[float], float]] = {
     "0.05 t": lambda t: LEVEL * t,
     "Pocock, 0.05 ln(1 + (e - 1) t)": lambda t: LEVEL * float(np.log(1 + (np.e - 1) * t)),
-    "0.05 √t (chosen)": lambda t: LEVEL * t**0.5,
+    "0.05 √t": lambda t: LEVEL * t ** (1 / 2),
+    "0.05 ∛t (chosen)": lambda t: LEVEL * t ** (1 / 3),
+    "0.05 ∜t": lambda t: LEVEL * t ** (1 / 4),
 }
+"""How much of `LEVEL` is spent by the share t of the trials; each one-sided test has half of it."""
 
 
 def levels_of(spending: Callable[[float], float], p: Sequence[np.ndarray]) -> list[float]:
-    """The nominal level of each look that spends the level so, from p-values without any effect."""
+    """The nominal level of each look that spends half of the level so, from one-sided p-values
+    without any effect."""
     alive, levels, spent = np.ones(len(p[0]), dtype=bool), [], 0.0
     for values, look in zip(p, LOOKS, strict=True):
-        count = int((spending(look / LOOKS[-1]) - spent) * len(values))
+        count = int((spending(look / LOOKS[-1]) - spent) / 2 * len(values))
         levels.append(float(np.sort(values[alive])[count - 1]))
         alive &= values > levels[-1]
         spent = spending(look / LOOKS[-1])
@@ -51,7 +55,8 @@ def looks_table(draws: int) -> str:
 
 
 def level_of_the_looks(draws: int, seed: int = 0) -> tuple[float, float]:
-    """Chance that `LEVELS` find an effect at any look where there is none, and its standard error.
+    """Chance that `LEVELS` find an effect at any look in one of the two directions where there is
+    none, and its standard error.
 
     Both in per cent. Draws are made in parts that fit into memory; `draws` is rounded up to whole
     parts.
@@ -59,10 +64,15 @@ def level_of_the_looks(draws: int, seed: int = 0) -> tuple[float, float]:
     part, generator, shares = 200_000, np.random.default_rng(seed), []
     for _ in range(math.ceil(draws / part)):
         values = generator.normal(size=(part, LOOKS[-1]))
-        found = [p_above(values[:, :look], 0.0) <= LEVELS[look] for look in LOOKS]
+        found = [_p_two_sided(values[:, :look]) <= 2 * LEVELS[look] for look in LOOKS]
         shares.append(np.any(found, axis=0).mean())
     share = float(np.mean(shares))
     return 100 * share, 100 * math.sqrt(share * (1 - share) / (part * len(shares)))
+
+
+def _p_two_sided(samples: np.ndarray) -> np.ndarray:
+    above = p_above(samples, 0.0)
+    return 2 * np.minimum(above, 1 - above)
 
 
 def main() -> None:

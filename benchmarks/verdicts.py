@@ -28,7 +28,7 @@ from metaug.config import load_config
 from metaug.grid import Grid
 from metaug.paper.claims import CLAIMS
 from metaug.reporting.claims import ORDER, Claim, Part
-from metaug.reporting.looks import LEVEL, LEVELS, LOOKS, OVERLAP, level_at
+from metaug.reporting.looks import LEVEL, LEVELS, LOOKS, OVERLAP, tail_of
 from metaug.reporting.results import Query
 from metaug.reporting.statements import AnyStatement, Quantity, RangeStatement, Statement, mean_of
 from metaug.reporting.statistics import ordered_pairs
@@ -252,7 +252,7 @@ def _corrected(p: np.ndarray, count: int) -> np.ndarray:
 
 
 def _t(look: int, count: int = 1) -> float:
-    return float(stats.t.ppf(1 - level_at(look, count), look - 1))
+    return float(stats.t.ppf(1 - tail_of(count), look - 1))
 
 
 def verdicts_of(
@@ -349,9 +349,8 @@ class Simulated:
 
     @property
     def error(self) -> float:
-        """Per cent of the draws in which the likeliest error is made at any look."""
-        shares = [(self.verdicts == verdict).any(0).mean() for verdict in self.errors]
-        return 100 * float(max(shares, default=0.0))
+        """Per cent of the draws with a verdict that is not true at any look."""
+        return 100 * float(np.isin(self.verdicts, self.errors).any(0).mean())
 
     @property
     def changed(self) -> float:
@@ -413,7 +412,10 @@ def claims_tables(names: Sequence[str], draws: int) -> str:
     grid, text = full_grid(), []
     head = ["claim", *VERDICTS, "wrong", "not kept"]
     coverage = [
-        ["interval of", "scenario", *(f"{n} trials" for n in LOOKS), "when decided, lowest claim"]
+        [
+            *("interval of", "scenario", *(f"{n} trials" for n in LOOKS)),
+            *("when decided", "lowest claim"),
+        ]
     ]
     for seed, scenario in enumerate(SCENARIOS):
         lines = [head]
@@ -433,10 +435,10 @@ def claims_tables(names: Sequence[str], draws: int) -> str:
             lines.append([claim.id, *marked, f"{found.error:.1f}", f"{found.changed:.1f}"])
         text.append(f"{scenario.name[0].upper()}{scenario.name[1:]}:\n\n{markdown(lines, 1)}\n")
         for kind, found_rows in sorted(covered.items()):
-            looks = np.concatenate(found_rows).mean(0)[: len(LOOKS)]
+            shares = [f"{share:.1f}" for share in np.concatenate(found_rows).mean(0)]
             lowest = min(float(rows.mean(0)[-1]) for rows in found_rows)
-            last = "" if kind == NUMBER else f"{lowest:.1f}"
-            coverage.append([kind, scenario.name, *(f"{share:.1f}" for share in looks), last])
+            last = ["", ""] if kind == NUMBER else [f"{lowest:.1f}"]
+            coverage.append([kind, scenario.name, *shares, *last])
     first, *others = coverage
     others.sort(key=lambda line: line[0])
     return "\n".join([*text, markdown([first, *others], 2)])

@@ -244,6 +244,6 @@ def _weakness(part: _Decided) -> float:
 
 
 def by_chance(outcomes: Sequence[Outcome]) -> float:
-    """How many of the claims that could be decided chance alone would at most reproduce, if none of
-    them were true; and as many contradict, if all were."""
+    """How many wrong verdicts chance alone would at most give on the claims that could be decided:
+    the expected number, whatever is true."""
     return LEVEL * sum(outcome.verdict != "not run" for outcome in outcomes)

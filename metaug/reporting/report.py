@@ -90,7 +90,8 @@ def write_report(
         scale: its name.
         outcomes: the decided claims.
         artefacts: tables and figures by name.
-        specs_of: the hashes of the specs that an artefact is made from.
+        specs_of: the hashes of the specs that an artefact is made from. Where none of them has
+            records, the page says so in place of the artefact.
         trainings: every spec that has records.
     """
     anchors = {training.spec.hash: training.anchor for training in trainings}
@@ -104,6 +105,9 @@ def write_report(
     by_hash = {training.spec.hash: training for training in trainings}
 
     def section(name: str, artefact: Table | Drawing) -> dict[str, object]:
+        needed = specs_of.get(name, ())
+        if needed and not addresses(needed):  # an empty plot or table would say nothing
+            return {"name": name, "title": _title(name), "missing": len(needed)}
         if isinstance(artefact, Table):
             return {"name": name, "title": _title(name), "table": html_table(artefact, addresses)}
         return {
@@ -113,7 +117,7 @@ def write_report(
             "width": shown_width(artefact.figure),
             "caption": artefact.caption,
             "data": artefact.data.to_csv(index=False, lineterminator="\n"),
-            "trainings": [by_hash[h] for h in specs_of.get(name, ()) if h in by_hash],
+            "trainings": [by_hash[h] for h in needed if h in by_hash],
         }
 
     page = HTML.get_template("report.html.jinja").render(

@@ -51,8 +51,9 @@ RULES = (
     "contradicted if one is reversed (or so many that the share is out of reach), and ruled out if "
     "neither is so and the mean of its differences lies below the mean of the printed ones: there "
     "is no effect of that size. A reversed comparison outranks a missing one.",
-    "Trials count at 5, 10 and 20. The level of 0.05 is spent over these looks, p is scaled so "
-    "that 0.05 is the limit at each, and what was decided at one stays decided. Where all must "
+    "Trials count at 5, 10 and 20. The level of 0.05, which both directions share, is spent over "
+    "these looks. p is scaled so that 0.05 is the limit at each, and what was decided at one stays "
+    "decided. Where all must "
     "hold, the largest p is that of the claim (an intersection-union test); where some must, or "
     "one would contradict, p is corrected for their number. The last p is after Holm over all "
     "claims.",
@@ -60,9 +61,9 @@ RULES = (
     "over β and δ “matter a lot” beyond 1 point (choice).",
     "Difference, interval, p and n are those of the comparison on which the verdict turns: the "
     "weakest of those that had to hold, or the strongest counterexample. The interval "
-    "follows from the same tests: where they decide at this look, it lies on one side of zero. It "
-    "holds the true difference in 95, 97 and 96 % with 5, 10 and 20 trials, and in at least 90 % "
-    "where trials stop because the comparison is decided.",
+    "is the t-interval of 96.9 %. Where a test decides at this look, it lies on one side of zero. "
+    "Where trials stop because the comparison is decided, it still holds the true difference in "
+    "93 to 97 %.",
     "The paper’s own means: whether the numbers that it prints satisfy the claim as they are.",
     "Comparisons made are counted out of those that this scale asks for. Where the paper has more, "
     "or takes them over more numbers, the check is a reduced one, and its verdict is about what is "

@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 import scipy
 
-from metaug.reporting.looks import LEVEL, corrected, level_at, looks_of, scaled
+from metaug.reporting.looks import LEVEL, corrected, looks_of, scaled, tail_of
 
 NAN = float("nan")
 
@@ -42,10 +42,9 @@ class Comparison:
 
     Attributes:
         effect: mean of a - b over the trials that count; nan where there are too few.
-        low, high: its t-interval, whose ends are the one-sided tests of the last look turned round:
-            zero lies outside where the test at this look holds or is reversed. With 5, 10 and 20
-            trials it holds the true value in 95, 97 and 96 %; of a range, in more (see
-            `range_above`).
+        low, high: its t-interval of 96.9 % (`looks.TAIL`). Zero lies outside where the test at this
+            look holds or is reversed; with five trials, only there. The interval of a range holds
+            the true value more often (see `range_above`).
         n: trials that count: those up to the last look that was reached (0: none was).
         effect_size: Cohen's d_z, mean over standard deviation of the differences.
         p_holds: of the test for the statement, scaled so that 0.05 is the limit at every look; the
@@ -118,7 +117,7 @@ def compare(differences: pd.Series, published: float = NAN, margin: float = 0.0)
     if not looks:
         return Comparison()
     sample = values[: looks[-1]]
-    interval = t_interval(sample, 1 - 2 * level_at(looks[-1]))
+    interval = t_interval(sample, 1 - 2 * tail_of())
     mean, half_width = interval.mean, 0.0 if _equal(sample) else interval.half_width
 
     def p(sign: int, bound: float) -> float:
@@ -192,7 +191,7 @@ def range_above(settings: Sequence[pd.Series], bound: float) -> Comparison:
     It is so if a setting is above another by more than `bound`, tested on every ordered pair
     (Bonferroni); it is not if every pair is shown to differ by less (intersection-union). So it
     needs no allowance for having picked the best and the worst after looking, and neither do the
-    ends of the interval, which are these tests turned round.
+    ends of the interval, which are made in the same way.
     """
     values = _together(settings)
 
@@ -245,10 +244,10 @@ class _Range(NamedTuple):
 
 
 def _limit(samples: np.ndarray, sign: int, count: int = 1) -> np.ndarray:
-    """One end of the t-intervals of the means along the last axis, the upper for sign 1: what the
-    one-sided test at this look, one of so many, does not exclude."""
+    """One end of the t-intervals of the means along the last axis, the upper for sign 1, picked out
+    of so many."""
     n = samples.shape[-1]
-    factor = scipy.stats.t.ppf(1 - level_at(n, count), n - 1)
+    factor = scipy.stats.t.ppf(1 - tail_of(count), n - 1)
     return np.asarray(samples.mean(-1) + sign * factor * scipy.stats.sem(samples, axis=-1))
 
 

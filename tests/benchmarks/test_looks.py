@@ -3,14 +3,14 @@
 import pytest
 
 from benchmarks.looks import SPENDING, level_of_the_looks, looks_table
-from metaug.reporting.looks import LEVEL, LEVELS, level_at, scaled
+from metaug.reporting.looks import LEVEL, LEVELS, LOOKS, scaled
 
 
 def test_the_level_is_kept_over_all_looks_together() -> None:
     level, error = level_of_the_looks(200_000)
     assert level == pytest.approx(100 * LEVEL, abs=3 * error)
-    assert scaled(LEVELS[5], 5) == pytest.approx(LEVEL)
-    assert scaled(level_at(10), 10) == pytest.approx(LEVEL)
+    for look in LOOKS:
+        assert scaled(LEVELS[look], look) == pytest.approx(LEVEL)
 
 
 def test_the_table_has_a_row_for_each_way_to_spend_the_level() -> None:

@@ -118,8 +118,8 @@ def report(trainings, tmp_path_factory) -> Path:
         path,
         "smoke",
         [Outcome(claim, "reproduced", (finding,), finding, (1, 2))],
-        {"figure2": drawing, "table1": table},
-        {"figure2": [trainings[0].spec.hash]},
+        {"figure2": drawing, "figure3": drawing, "table1": table},
+        {"figure2": [trainings[0].spec.hash], "figure3": ["0" * 12, "1" * 12]},
         trainings,
     )
     return path
@@ -167,6 +167,13 @@ def test_scorecard_comes_first_then_tables_then_figures(report):
     assert places == sorted(places)
     assert places[-1] < text.index('<section id="trainings">')
     assert "A check of the plumbing, not evidence" in text
+
+
+def test_an_artefact_without_any_trial_is_named_and_not_drawn(report):
+    section = re.search(r'<section id="figure3">.*?</section>', report.read_text(), re.DOTALL)[0]
+    assert "Figure 3" in section
+    assert "Not run: its 2 trainings have no trials yet." in section
+    assert "<img" not in section
 
 
 def test_every_run_cell_leads_to_its_training(report, trainings):

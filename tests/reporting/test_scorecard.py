@@ -254,7 +254,7 @@ def test_equal_outcomes_give_equal_bytes(tmp_path):
 
 def test_what_chance_alone_would_give_is_said(tmp_path):
     write_scorecard(OUTCOMES, "full", tmp_path / "scorecard")
-    wanted = "chance alone would reproduce at most 0.20 of the 4 that could be decided"
+    wanted = "would give at most 0.20 wrong verdicts on the 4 claims that could be decided"
     assert wanted in (tmp_path / "scorecard.md").read_text()
     assert wanted in text_of((tmp_path / "scorecard.html").read_text())
 
