@@ -150,10 +150,12 @@ def decide_claims(
         paper: the grid of the scale `full`: what the claims ask for in the paper.
     """
     outcomes = [decide_claim(claim, grid, results) for claim in claims]
-    holm = {
-        "reproduced": _holm([outcome.p_reproduced for outcome in outcomes]),
-        "contradicted": _holm([outcome.p_contradicted for outcome in outcomes]),
+    p_values = {
+        "reproduced": [outcome.p_reproduced for outcome in outcomes],
+        "contradicted": [outcome.p_contradicted for outcome in outcomes],
     }
+    given = p_values.keys() & {outcome.verdict for outcome in outcomes}
+    holm = {verdict: _holm(p_values[verdict]) for verdict in given}
     return [
         replace(
             outcome,

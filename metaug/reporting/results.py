@@ -96,17 +96,16 @@ class Results:
         validate_frame(frame)
         self._failures = failures or {}
         self._hits = hits or {}
-        cells: dict[tuple[str, str, str], dict[int, float]] = {}
+        self._cells: dict[tuple[str, str, str], dict[int, float]] = {}
         columns = ["spec", "readout", "metric", "trial", "value"]
         for *key, trial, value in frame[columns].itertuples(index=False, name=None):
             spec, readout, metric = key
-            cells.setdefault((spec, readout, metric), {})[trial] = value
-        self._cells = {key: pd.Series(cell).sort_index() for key, cell in cells.items()}
+            self._cells.setdefault((spec, readout, metric), {})[trial] = value
 
     def values(self, query: Query) -> pd.Series:
         """The values by trial; empty if nothing has been run."""
         key = (query.spec.hash, query.readout, query.metric)
-        return self._cells.get(key, pd.Series(dtype=float))
+        return pd.Series(self._cells.get(key, {}), dtype=float).sort_index()
 
     def of_images(self, query: Query, trials: Iterable[int]) -> np.ndarray | None:
         """Accuracy in per cent of each test image (M,), mean over trials; its mean is theirs.

@@ -62,8 +62,12 @@ def schedule(
         hours: the budget in core-hours. It is not exceeded, and what is left is less than a round
             of the cheapest step that is left.
     """
-    steps, left = _steps(outcomes, results, done), 3600 * hours
+    # a later look is worth something only after the earlier one
+    waiting: dict[frozenset[str], list[_Step]] = {}
+    for step in sorted(_steps(outcomes, results, done), key=lambda step: step.look):
+        waiting.setdefault(step.specs, []).append(step)
     trials: dict[str, list[int]] = {}
+    left = 3600 * hours
 
     def missing(step: _Step, look: int) -> dict[str, list[int]]:
         return {
@@ -81,13 +85,14 @@ def schedule(
         for spec, numbers in new.items():
             trials.setdefault(spec, []).extend(numbers)
 
-    while steps:
-        # a later look is worth something only after the earlier one
-        first = [s for s in steps if not any(o.specs == s.specs and o.look < s.look for o in steps)]
+    while waiting:
+        first = [steps[0] for steps in waiting.values()]
         prices = {step: price(missing(step, step.look)) for step in first}
         affordable = [step for step in first if prices[step] <= left]
         best = max(affordable or first, key=lambda step: step.worth / (prices[step] or 1e-9))
-        steps.remove(best)
+        waiting[best.specs].remove(best)
+        if not waiting[best.specs]:
+            del waiting[best.specs]
         for look in [best.look] if affordable else range(best.look, 0, -1):
             if price(new := missing(best, look)) <= left:  # whole rounds: none is half of a pair
                 take(new)
