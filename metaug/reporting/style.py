@@ -6,11 +6,12 @@ vision can tell apart. Methods differ in marker and line too, so nothing is lost
 
 import io
 import logging
-from base64 import b64encode
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
+from urllib.parse import quote
 from zlib import crc32
 
 import matplotlib.style
@@ -140,8 +141,15 @@ def shown_width(figure: Figure) -> int:
 
 
 def svg_uri(figure: Figure) -> str:
-    """A figure as SVG in a data URI: an image of its own, whose names cannot clash with others."""
+    """A figure as SVG in a data URI: an image of its own, whose names cannot clash with others.
+
+    It can stand between double quotes as it is. Coordinates are cut to a hundredth of a point, and
+    what it needs no quoting for is not quoted: a page of all figures is a third smaller.
+    """
     buffer = io.BytesIO()
     with plot_style(), matplotlib.rc_context({"svg.hashsalt": "metaug"}):
         figure.savefig(buffer, format="svg", metadata={"Date": None})
-    return "data:image/svg+xml;base64," + b64encode(buffer.getvalue()).decode()
+    svg = re.sub(r"\s+", " ", buffer.getvalue().decode())
+    svg = re.sub(r"(\d\d\.\d\d)\d+", r"\1", svg)
+    svg = svg.replace("'", "&apos;").replace('"', "'")
+    return "data:image/svg+xml," + quote(svg, safe=" /:=;,'()!*@?+$")

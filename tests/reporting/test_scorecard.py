@@ -17,6 +17,7 @@ from metaug.reporting.scorecard import (
 from metaug.reporting.statements import Finding, Statement, quantity
 from metaug.reporting.statistics import Comparison
 from tests.paper.synthetic import plan_of
+from tests.reporting.test_report import takes_nothing_from_outside
 
 NAN = float("nan")
 GRID = plan_of("lite").grid
@@ -227,6 +228,9 @@ def test_page_takes_nothing_from_outside(tmp_path):
     write_scorecard(OUTCOMES, "full", tmp_path / "scorecard")
     page = (tmp_path / "scorecard.html").read_text()
     assert Texts(page).links == []
+    (forest,) = re.findall(r'src="([^"]*)"', page)
+    assert takes_nothing_from_outside(forest)
+    page = page.replace(forest, "")
     assert "http" not in page
     assert "<script" not in page
 

@@ -3,6 +3,8 @@ import os
 import re
 import subprocess
 import sys
+from urllib.parse import unquote
+from xml.etree import ElementTree
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -18,6 +20,7 @@ from metaug.reporting.style import (
     method_style,
     plot_style,
     save_figure,
+    svg_uri,
 )
 
 DATA = pd.DataFrame(
@@ -159,3 +162,20 @@ def test_equal_figures_give_equal_bytes(figure, tmp_path):
         a, b = ((tmp_path / name).with_suffix(ending).read_bytes() for name in "ab")
         assert a == b
     assert b"CreationDate" not in (tmp_path / "a.pdf").read_bytes()
+
+
+def test_a_figure_in_a_page_is_the_saved_one_to_a_hundredth_of_a_point(figure, tmp_path):
+    figure.suptitle('what\'s "new" & <old>')
+    uri = svg_uri(figure)
+    assert not {*'"<>&'} & {*uri}
+    with plot_style():
+        figure.savefig(tmp_path / "saved.svg")
+    (tmp_path / "shown.svg").write_text(unquote(uri.removeprefix("data:image/svg+xml,")))
+    shown, saved = (
+        [e for e in ElementTree.parse(tmp_path / f"{name}.svg").iter() if e.tag.endswith("use")]
+        for name in ("shown", "saved")
+    )
+    assert len(shown) == len(saved) > 10
+    for ours, theirs in zip(shown, saved, strict=True):
+        for key in ("x", "y"):
+            assert float(ours.get(key, 0)) == pytest.approx(float(theirs.get(key, 0)), abs=0.01)
