@@ -1,6 +1,5 @@
 """The site of the documentation: it builds, and what is wrong in a page stops it."""
 
-import html
 import re
 import shutil
 import subprocess
@@ -12,6 +11,7 @@ import pytest
 
 import metaug
 from tests.conftest import script
+from tests.reporting.test_report import Page
 
 ROOT = Path(__file__).parents[1]
 SITE = tomllib.loads((ROOT / "zensical.toml").read_text())["project"]
@@ -76,8 +76,9 @@ def test_every_link_of_the_site_leads_to_a_file(checkout: Path) -> None:
     pages = [path for path in folder.rglob("*.html") if path.name != "404.html"]
     links = 0
     for page in pages:
-        for address in re.findall(r'(?:href|src)="?([^"\s>]+)', page.read_text()):
-            path = html.unescape(address).partition("#")[0].partition("?")[0]
+        found = Page(page.read_text())
+        for address in (*found.hrefs, *found.sources):
+            path = address.partition("#")[0].partition("?")[0]
             if path and not re.match(r"[a-z]+:|//", path):
                 links += 1
                 assert (page.parent / path).exists(), f"{page.name}: {address}"
