@@ -15,6 +15,7 @@ scale cannot be run, and 2 if a command was not understood or failed, which is o
 
 import argparse
 import json
+import os
 import signal
 import sys
 from pathlib import Path
@@ -61,10 +62,11 @@ def main() -> None:
     """Run a command; what the user got wrong is one line on stderr and exit status 2."""
     arguments = _parser().parse_args()
     use_utf8()
+    status = 0
     try:
         match arguments.command:
             case "doctor":
-                sys.exit(_doctor(arguments))
+                status = _doctor(arguments)
             case "show" if arguments.json:
                 _print_json(show_as_json(_plan(arguments), arguments.cell))
             case "show":
@@ -91,6 +93,10 @@ def main() -> None:
                 print(methods_markdown(), end="")
             case "claims":
                 print(claims_markdown(), end="")
+        sys.stdout.flush()
+    except BrokenPipeError:  # the reader has seen enough, as `head` has
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(1)  # as rich does
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(2)
@@ -98,6 +104,8 @@ def main() -> None:
         _suite_is_missing(error)
     except KeyboardInterrupt:
         sys.exit(128 + signal.SIGINT)
+    if status:
+        sys.exit(status)
 
 
 def _parser() -> argparse.ArgumentParser:

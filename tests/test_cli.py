@@ -1,7 +1,9 @@
 """The command line, and what the scripts of the workflow make of bad results."""
 
 import json
+import os
 import re
+import subprocess
 import sys
 from pathlib import Path
 
@@ -311,3 +313,17 @@ def test_verify_says_where_nothing_is_prepared(project, monkeypatch, capsys):
     with pytest.raises(SystemExit):
         cli.main()
     assert capsys.readouterr().err.startswith("error: no prepared data in data/")
+
+
+def test_a_reader_that_has_seen_enough_ends_a_command_without_a_word():
+    ours, theirs = os.pipe()
+    os.close(ours)
+    found = subprocess.run(
+        [sys.executable, "-m", "metaug", "claims"],
+        cwd=ROOT,
+        stdout=theirs,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    os.close(theirs)
+    assert (found.returncode, found.stderr) == (1, "")
