@@ -62,11 +62,10 @@ def main() -> None:
     """Run a command; what the user got wrong is one line on stderr and exit status 2."""
     arguments = _parser().parse_args()
     use_utf8()
-    status = 0
     try:
         match arguments.command:
             case "doctor":
-                status = _doctor(arguments)
+                sys.exit(_doctor(arguments))
             case "show" if arguments.json:
                 _print_json(show_as_json(_plan(arguments), arguments.cell))
             case "show":
@@ -104,8 +103,6 @@ def main() -> None:
         _suite_is_missing(error)
     except KeyboardInterrupt:
         sys.exit(128 + signal.SIGINT)
-    if status:
-        sys.exit(status)
 
 
 def _parser() -> argparse.ArgumentParser:
