@@ -411,12 +411,8 @@ def claims_tables(names: Sequence[str], draws: int) -> str:
     """Markdown: verdicts by scenario and claim, then coverage by scenario."""
     grid, text = full_grid(), []
     head = ["claim", *VERDICTS, "wrong", "not kept"]
-    coverage = [
-        [
-            *("interval of", "scenario", *(f"{n} trials" for n in LOOKS)),
-            *("when decided", "lowest claim"),
-        ]
-    ]
+    looks = [f"{n} trials" for n in LOOKS]
+    coverage = [["interval of", "scenario", *looks, "when decided", "lowest claim"]]
     for seed, scenario in enumerate(SCENARIOS):
         lines = [head]
         covered: dict[str, list[np.ndarray]] = {}

@@ -90,7 +90,7 @@ def schedule(
         prices = {step: price(missing(step, step.look)) for step in first}
         affordable = [step for step in first if prices[step] <= left]
         best = max(affordable or first, key=lambda step: step.worth / (prices[step] or 1e-9))
-        waiting[best.specs].remove(best)
+        waiting[best.specs].pop(0)
         if not waiting[best.specs]:
             del waiting[best.specs]
         for look in [best.look] if affordable else range(best.look, 0, -1):
