@@ -116,7 +116,8 @@ class Discriminator(nn.Module):
 
 
 class BiGAN(Method):
-    """BiGAN with our AlexNet or ResNet as the encoder, a linear layer in front of the code.
+    """BiGAN with our AlexNet or ResNet as the encoder. A linear layer and a sigmoid, scaled to the
+    range of the prior, make the code.
 
     All three networks take one step from the same forward pass. The encoder is trained by the game
     alone, without reconstruction. The row that the paper quotes is the DIM authors' run with DIM's
@@ -129,6 +130,7 @@ class BiGAN(Method):
     """
 
     name = "bigan"
+    version = 2
     crops = 1
     defaults: ClassVar = {"optimizer": "adam", "learning_rate": 2e-4, "weight_decay": 2.5e-5}
     presets: ClassVar = {
@@ -183,10 +185,11 @@ class BiGAN(Method):
     def losses(self, batch: Batch) -> dict[str, Tensor]:
         """Loss of each optimiser's players, from one forward pass of all three networks."""
         images = batch.crops[0]
-        encoded = self.latent(self.encode(images))
+        # in the range of the prior (jeffdonahue/bigan: dist.py, UniformDistribution)
+        encoded = 2 * self.latent(self.encode(images)).sigmoid() - 1
         codes = torch.rand(encoded.shape, generator=batch.draws("codes")) * 2 - 1
         codes = codes.to(images.device)
-        # in batches of their own: batch norm over both made the game too easy to judge (choice)
+        # in batches of their own, as the original does unless told otherwise (--cat_inputs)
         real = self.discriminator(images * 2 - 1, encoded)
         generated = self.discriminator(self.generator(codes), codes)
         judge, others = bigan_losses(real, generated)

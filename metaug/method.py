@@ -186,7 +186,7 @@ class Method(nn.Module):
 
     def warm_up(self, batches: Iterable[Batch]) -> None:
         """Called once before the first step, in train mode, with all training images in batches:
-        for a method that remembers a feature of every image."""
+        for a method that remembers a feature of every image, or that has no steps."""
 
     def augment(self, images: Tensor, draws: Draws) -> tuple[Tensor, ...]:
         """The crops of uint8 images (N, 3, H, W), a batch or its `part`: `self.crops` independent

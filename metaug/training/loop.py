@@ -47,7 +47,10 @@ def train(
         UserError: the data are fewer than a batch, or the processes cannot train together.
     """
     method = _untrained(spec, trial, data, runtime)
-    if not method.trained or spec.epochs == 0:
+    if not method.trained:
+        method.warm_up(_all_images(method, data, trial, runtime))
+        return method, []
+    if spec.epochs == 0:
         return method, []
     if len(data) < spec.batch_size:
         raise UserError(

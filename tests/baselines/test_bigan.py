@@ -146,6 +146,8 @@ def test_the_discriminator_sees_pairs():
 
 def test_real_and_generated_pairs_come_in_one_range_and_batches_of_their_own(monkeypatch):
     built = method()
+    with torch.no_grad():
+        built.latent.weight *= 50
     seen = []
     forward = built.discriminator.forward
     monkeypatch.setattr(
@@ -158,6 +160,7 @@ def test_real_and_generated_pairs_come_in_one_range_and_batches_of_their_own(mon
     assert made.shape == real.shape
     assert made.abs().max() <= 1
     assert encoded.requires_grad
+    assert 0.9 < encoded.abs().max() <= 1  # the range of the prior
     assert not codes.requires_grad
     assert codes.min() >= -1
     assert codes.max() <= 1
