@@ -68,6 +68,7 @@ class CMC(Method):
             "negatives": 16384,
             "feature_dim": 128,
             "bank_momentum": 0.5,
+            "bank_start": "random",
         }
     }
 

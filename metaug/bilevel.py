@@ -21,6 +21,7 @@ from metaug.meta import (
     Order,
     frozen_running_statistics,
     inner_gradient,
+    is_batch_norm,
     meta_gradient,
 )
 
@@ -175,6 +176,6 @@ class Bilevel:
     def _frozen_network(self, frozen: bool = True) -> Iterator[None]:
         """Freeze the running statistics of the network, except those of MAGs inside it."""
         mags = set(self.mags.modules())
-        layers = [m for m in self.network.modules() if m not in mags and not [*m.children()]]
+        layers = [m for m in self.network.modules() if is_batch_norm(m) and m not in mags]
         with frozen_running_statistics(*(layers if frozen else [])):
             yield

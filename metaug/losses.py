@@ -169,8 +169,8 @@ def weighted_oucl_loss(
     """OUCL with explicit weights Γ, Eq. 9 of the paper; equals Eq. 10 at `decay` = 1.
 
     `decay` is φ_dec of section 4.4: Γ / φ_dec (choice: the formula is not legible in our copy of
-    the paper). With `detach`
-    no gradient flows through Γ, as in circle loss; the paper does not say (both can be run).
+    the paper). With `detach` no gradient flows through Γ, as in circle loss. The paper does not
+    say; the suite trains without, because only so are Eq. 9 and 10 equal.
 
     Args:
         positives: similarities of positive pairs, (..., K+), in [0, 1].

@@ -26,9 +26,8 @@ class MemoryBank(nn.Module):
 
     As in CMC (HobbitLong/CMC: NCE/NCEAverage.py): rows start uniform on [-sqrt(3/D), sqrt(3/D)]
     (mean norm about 1), an update is m <- normalise(momentum m + (1 - momentum) z). Rows carry no
-    gradient. One draw of negatives serves the whole batch, so that the scores are one matrix
-    product for each pair of views (choice: the release draws anew for each image, at the cost of
-    gathering N K rows; every image sees the same distribution either way).
+    gradient. A draw gives the numbers of as many rows as are asked for: for the whole batch, or for
+    each image.
 
     Examples:
         >>> import torch, metaug

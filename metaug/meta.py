@@ -13,7 +13,7 @@ forward-mode product through the encoder and a double backward through the small
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, TypeGuard
 
 import torch
 from torch import Tensor, nn
@@ -163,6 +163,10 @@ def _norm(tensors: Sequence[Tensor]) -> Tensor:
     return torch.nn.utils.get_total_norm(tensors)
 
 
+def is_batch_norm(layer: nn.Module) -> TypeGuard[nn.modules.batchnorm._BatchNorm]:
+    return isinstance(layer, nn.modules.batchnorm._BatchNorm)
+
+
 @contextmanager
 def frozen_running_statistics(*modules: nn.Module) -> Iterator[None]:
     """Batch normalisation with batch statistics that leaves the running ones alone."""
@@ -170,7 +174,7 @@ def frozen_running_statistics(*modules: nn.Module) -> Iterator[None]:
         layer
         for module in modules
         for layer in module.modules()
-        if isinstance(layer, nn.modules.batchnorm._BatchNorm) and layer.track_running_stats
+        if is_batch_norm(layer) and layer.track_running_stats
     ]
     for layer in layers:
         layer.track_running_stats = False

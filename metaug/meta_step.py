@@ -64,8 +64,9 @@ class MetaStep:
 
     The encoder and its head minimise L_ori + `delta` L_aug (Eq. 11): OUCL of the views, and OUCL of
     the views together with the features that MAGs make of them. The MAGs minimise the same plus
-    `alpha` R_sigma (Eq. 5), at the weights that the encoder would have after its next step (Eq. 6).
-    Their gradient is exact, of second order, and needs no graph of gradients through the encoder.
+    `alpha` R_sigma (Eq. 5), at the weights to which a plain gradient step would take the encoder
+    (Eq. 3 and 6), whatever its optimiser. Their gradient is exact, of second order, and needs no
+    graph of gradients through the encoder.
 
     Examples:
         >>> import metaug, torch

@@ -68,7 +68,7 @@ class ProbeSpec(Frozen):
     """What is measured on: the test split; or, for every choice made by looking, a class-balanced
     tenth of the training images, held out by trial."""
     epochs: int = Field(40, ge=1)
-    averaged_epochs: int = Field(20, ge=1)
+    averaged_epochs: int = Field(20, ge=1, le=255)
     batch_size: int = Field(256, ge=1)
     learning_rate: float = Field(1e-3, gt=0)
     weight_decay: float = Field(0.0, ge=0)

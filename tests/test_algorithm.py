@@ -18,6 +18,7 @@ from metaug.algorithm.readouts import similarity_summaries
 from metaug.data.views import make_views
 from metaug.errors import UserError
 from metaug.losses import margin_regularization, margins, oucl_loss, unified_loss
+from metaug.training.loop import train
 
 VIEWS = {2: ("l", "ab"), 3: ("rgb", "l", "ab")}
 
@@ -335,6 +336,14 @@ def test_looking_at_the_gradient_share_changes_nothing(metaug, monkeypatch, vari
         assert len(seen) == (0 if period > 1 else 1 if update_order == "per_pass" else 2)
         states.append(method.state_dict())
     assert all(torch.equal(states[0][name], states[1][name]) for name in states[0])
+
+
+def test_passes_of_few_steps_are_measured_too(make_spec, training_set, tmp_path, quiet_runtime):
+    """Three steps a pass, so that every tenth step alone would miss passes of both kinds."""
+    spec = make_spec("metaug", epochs=3)
+    _, curve = train(spec, 0, training_set, tmp_path, quiet_runtime)
+    for epoch in curve:
+        assert {"augmented_gradient_share", "mag_output_cosine"} <= set(epoch)
 
 
 def test_the_augmented_gradient_share_grows_with_delta(metaug):

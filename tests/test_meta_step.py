@@ -269,6 +269,21 @@ def test_a_step_of_the_mags_leaves_encoder_and_bank_alone():
     assert_equal(state(step.network, bank), before)
 
 
+def test_batch_norm_that_contains_its_activation_is_left_alone_too():
+    class NormAndActivation(nn.BatchNorm1d):
+        def __init__(self, features):
+            super().__init__(features)
+            self.activation = nn.ReLU()
+
+        def forward(self, x):
+            return self.activation(super().forward(x))
+
+    step, views = build(lambda: small(NormAndActivation(12)))
+    before = state(step.network)
+    step.mag_step(views)
+    assert_equal(state(step.network), before)
+
+
 def test_a_step_takes_no_more_random_numbers_than_a_forward_pass():
     step, views = build(ENCODERS["dropout"])
     with torch.random.fork_rng():

@@ -44,7 +44,7 @@ class UnifiedHyper(Frozen):
     times that of a draw for each image, and 6.9 times where all features share a direction."""
     redraw_negatives: bool
     """Draw negatives anew for every augmented combination, as the release does, not once for an
-    evaluation (choice: the paper does not say)."""
+    evaluation (choice: the paper does not say). Only methods with MAGs have such combinations."""
     feature_dim: int = Field(128, ge=1)
     """Width of the embedding; release."""
     bank_momentum: float = Field(0.5, ge=0, le=1)
@@ -52,7 +52,8 @@ class UnifiedHyper(Frozen):
     bank_start: BankStart
     bank_updates: Literal["once", "every_evaluation"]
     """Once for each step of the encoders, after all losses (choice: the paper does not say); or, as
-    in the release, whenever the original pairs were scored, in the pass of the MAGs too."""
+    in the release, whenever the original pairs were scored, in the pass of the MAGs too. Without
+    MAGs the two are the same."""
 
     @model_validator(mode="before")
     @classmethod
@@ -83,8 +84,8 @@ class MetAugHyper(UnifiedHyper):
     Algorithm 1); `alternating`: both on every batch, the MAGs after the encoders (the release);
     `simultaneous`: both from the same weights, sharing the encoders' forward and backward pass."""
     inner_learning_rate: float | None = Field(ge=0)
-    """ℓ of the look-ahead; None: the encoders' current rate, as in the paper; 0.001 in the
-    release."""
+    """ℓ of the look-ahead, which is a plain gradient step whatever the encoders' optimiser (Eq. 3);
+    None: the encoders' current rate, as in the paper; 0.001 in the release."""
     mag_hidden: int | None = Field(None, ge=1)
     """Hidden width of the MAGs; None: the release's 2048 times the width of the spec."""
     mag_optimizer: Literal["sgd", "adam"]
@@ -93,7 +94,7 @@ class MetAugHyper(UnifiedHyper):
     """None: the encoders' rate and schedule (choice: the paper's ℓ' is not stated); 0.03 in the
     release, never decayed."""
     mag_weight_decay: float = Field(ge=0)
-    """None in `published` (choice: the paper does not say); 1e-4 in the release, where it outweighs
+    """0 in `published` (choice: the paper does not say); 1e-4 in the release, where it outweighs
     gradients that are scaled by delta."""
     mag_running_statistics: bool
     """Let the encoder step move the MAGs' running statistics of batch normalisation, as the release

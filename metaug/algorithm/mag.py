@@ -28,14 +28,14 @@ Logs = dict[str, Tensor | float]
 
 DIAGNOSTIC_PERIOD = 10
 """Steps between two measurements of the augmented loss's share of the encoders' gradient, and of
-how far the MAGs have moved."""
+how far the MAGs have moved; a shorter pass over the images is measured once."""
 
 
 class MetAug(MetAugOUCL):
     """MetAug: OUCL on original features plus MAGs that learn by look-ahead (Algorithm 1).
 
-    With `delta` 0 its encoders, heads and bank are those of only-OUCL, bit for bit: the pass that
-    trains the MAGs changes nothing else.
+    In the `published` variant the pass that trains the MAGs changes nothing else. So with `delta` 0
+    encoders, heads and bank are those of only-OUCL, bit for bit.
 
     `own` is the whole recipe of the released code (jiangmengli/metaug), `RELEASE_RECIPE`.
     """
@@ -116,6 +116,10 @@ class MetAug(MetAugOUCL):
         terms = self.objective_terms(features, calls, regularised=regularised)
         return torch.stack(list(terms.values())).sum()
 
+    def _is_measured(self, batch: Batch) -> bool:
+        steps_of_pass = max(1, self.data.images // self.spec.batch_size)
+        return batch.step % min(DIAGNOSTIC_PERIOD, steps_of_pass) == 0
+
     def update(self, batch: Batch) -> Logs:
         views = batch.views(self.spec.views)
         order = self.hyper.update_order
@@ -164,7 +168,7 @@ class MetAug(MetAugOUCL):
         shared = h.update_order == "simultaneous"
         gradient = self.bilevel().encoder_gradient(views, loss_of, shared=shared)
         logs: Logs = {"loss": gradient.loss}
-        if batch.step % DIAGNOSTIC_PERIOD == 0:
+        if self._is_measured(batch):
             leaves = tuple(z.clone().requires_grad_() for z in gradient.features)
             with frozen_running_statistics(self.mags):
                 terms = self.objective_terms(leaves, calls, regularised=False)
@@ -196,7 +200,7 @@ class MetAug(MetAugOUCL):
             "mag_gradient_norm": torch.nn.utils.get_total_norm(gradient.total),
             "second_order_share": gradient.second_order_share,
         }
-        if batch.step % DIAGNOSTIC_PERIOD == 0:
+        if self._is_measured(batch):
             logs |= mag_movement(self.mags, self.initial_mags, self.named(features))
         return logs
 

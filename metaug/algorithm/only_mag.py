@@ -10,7 +10,7 @@ from metaug.algorithm.mag import MetAug
 
 class MetAugMAG(MetAug):
     """MetAug (only MAG): MAGs with the conventional contrastive loss (paper, Table 6). With `delta`
-    0 it is CMC, bit for bit."""
+    0 it is CMC, bit for bit, in the `published` variant."""
 
     name = "metaug_mag"
     presets: ClassVar = {}

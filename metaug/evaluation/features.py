@@ -3,6 +3,7 @@
 import os
 import tempfile
 from collections.abc import Mapping
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -83,8 +84,11 @@ def cache_features(
     """
     storage = storage or Storage()
     found: dict[str, Tensor] = {}
-    for start in range(0, len(images), BATCH_SIZE):
-        batch = on_device(images[start : start + BATCH_SIZE], device)
+    starts = list(range(0, len(images), BATCH_SIZE))
+    if len(starts) > 1 and len(images) == starts[-1] + 1:
+        del starts[-1]  # no batch of a single image: batch norm in train mode refuses it
+    for start, end in pairwise([*starts, len(images)]):
+        batch = on_device(images[start:end], device)
         crops = augmentation(batch, generator)
         for name, features in method.representation(crops).items():
             if name not in found:

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -158,7 +159,8 @@ def _probe(
     )
     trained = (features.train[readout], train.labels)
     numbers["knn_top1"] = knn_accuracy(trained, tested, train.classes, spec.probe.neighbours)
-    return numbers | spread(features.test[readout][:SPREAD_IMAGES]), hits_of_images
+    seen = features.test[readout][_some(test, SPREAD_IMAGES)]
+    return numbers | spread(seen), hits_of_images
 
 
 @torch.no_grad()
@@ -181,11 +183,19 @@ def _end_to_end(method: Method, test: Split, device: torch.device) -> dict[str, 
     return {metric: float(value) * 100 for metric, value in accuracy.items()}
 
 
+def _some(test: Split, count: int) -> slice | np.ndarray:
+    """Where some test images are: the first, or evenly spaced ones where the split is sorted by
+    class, as class folders are."""
+    if np.any(np.diff(test.labels) < 0) or len(test.labels) <= count:
+        return slice(count)
+    return np.linspace(0, len(test.labels) - 1, count).round().astype(np.int64)
+
+
 @torch.no_grad()
 def _summaries(
     method: Method, trial: int, test: Split, device: torch.device
 ) -> dict[str, dict[str, float]]:
     """The method's own summaries of some test images: numbers by metric, by setting."""
     source = generator("summaries", trial)
-    images = on_device(test.images[:SUMMARY_IMAGES], device)
+    images = on_device(test.images[_some(test, SUMMARY_IMAGES)], device)
     return method.summaries(_plain(method)(images, source), source)

@@ -51,7 +51,8 @@ FOOTNOTES = (
     "moves as the network learns: an adversary (BiGAN), a target network (BYOL), queues and banks "
     "that begin as noise (MoCo, InfoMin, LooC, NNCLR, MetAug and its parts).",
     "BiGAN has a learning rate and weight decay of its own. SimSiam and InfoMin are trained by "
-    "SGD, as by their authors: by the others' Adam they ended below the untrained network.",
+    "SGD, as by their authors: on fc it ends some 3 points above the others' Adam (one trial at "
+    "the lite scale, docs/lite.md).",
     SWAV_HARD_NOTE,
     OWN_QUESTION,
 )

@@ -146,7 +146,7 @@ class Places(Mapping[Place, Quantity]):
 Parts = Callable[[Grid], list[Part]]
 
 
-def claim(name: str, where: str, statement: str) -> Callable[[Parts], Parts]:
+def claim(name: str, where: str, sentence: str) -> Callable[[Parts], Parts]:
     """Register a claim; its function gives what must hold."""
 
     def register(parts: Parts) -> Parts:
@@ -160,7 +160,7 @@ def claim(name: str, where: str, statement: str) -> Callable[[Parts], Parts]:
             nothing = Missing(f"{where}: too few values at scale {grid.scale.name} to compare")
             return [part if part.statements else all_hold([nothing]) for part in found]
 
-        CLAIMS.append(Claim(name, where, statement, parts_or_missing))
+        CLAIMS.append(Claim(name, where, sentence, parts_or_missing))
         return parts
 
     return register
@@ -267,9 +267,11 @@ def weak_augmentation_hurts_less(grid: Grid) -> list[Part]:
 @claim("C8", "Table 5", "Augmented features help in training, not at test.")
 def augmented_features_help_in_training(grid: Grid) -> list[Part]:
     """For at least 6 of 8 values of δ, probing without augmented features is at least as good as
-    with them. The best δ (without) is neither the largest nor the smallest: one of those between
-    is greater than the largest, and one is greater than the smallest (the better of the two is
-    then greater than both)."""
+    with them. These are the paper's two modes, and they read different layers: conv without,
+    the projection head's output with; Table 5 has the head alone too, and only the difference from
+    it is due to the augmented features. The best δ (without) is neither the largest nor the
+    smallest: one of those between is greater than the largest, and one is greater than the
+    smallest (the better of the two is then greater than both)."""
     places = Places(table5, grid)
     deltas = sorted(grid.values("table5.delta", table5.DELTAS))
     with_, without = (
@@ -359,13 +361,16 @@ def margin_prevents_collapse(grid: Grid) -> list[Part]:
 
 @claim("C11", "Figure 3", "Attenuated weights Γ help, the plain Γ does not.")
 def attenuated_weights_help(grid: Grid) -> list[Part]:
-    """A φ_dec is greater than no Γ; no Γ is at least as good as φ_dec = 1."""
+    """A φ_dec above 1 is greater than no Γ; no Γ is at least as good as φ_dec = 1, which is the
+    plain Γ."""
     places = Places(figure3, grid)
     no_weights = places[figure3.NO_WEIGHTS]
     decays = grid.values("figure3.decay", figure3.DECAYS)
     return [
         some_hold(
-            Statement(f"φ_dec = {d:g} > no Γ", places["decayed", d], no_weights) for d in decays
+            Statement(f"φ_dec = {d:g} > no Γ", places["decayed", d], no_weights)
+            for d in decays
+            if d > 1
         ),
         all_hold([Statement("no Γ ≥ φ_dec = 1", no_weights, places["decayed", 1.0], MARGIN)]),
     ]
@@ -433,8 +438,8 @@ def every_margin_helps(grid: Grid) -> list[Part]:
 
 @claim("C14", "Figure 6", "β and δ matter a lot, and α is needed.")
 def beta_and_delta_matter(grid: Grid) -> list[Part]:
-    """The range of means over β, and that over δ, is more than `LARGE` points; an α is greater than
-    the smallest α. Each runs alone, the other two held where the figure holds them."""
+    """The range of means over β, and that over δ, is more than 1 point (choice); an α is greater
+    than the smallest α. Each runs alone, the other two held where the figure holds them."""
     smallest, *greater = _sweep(grid, "alpha").items()
     return [
         _ranges_exceed(grid, LARGE, f"{LARGE:g} point"),
@@ -445,14 +450,14 @@ def beta_and_delta_matter(grid: Grid) -> list[Part]:
     ]
 
 
-@claim("C15", "Figure 7", "γ matters little.")
-def gamma_matters_little(grid: Grid) -> list[Part]:
+@claim("C15", "Figure 7", "γ matters less than β and δ.")
+def gamma_matters_less(grid: Grid) -> list[Part]:
     """The range over β, and that over δ (Figure 6), is greater than the range over γ: of MetAug on
-    the data set of Figure 6, where the others run too (choice: Figure 7 has only-OUCL on another
-    data set)."""
+    the data set of Figure 6 and with α, β and δ held where Figure 6 holds them (choice: Figure 7
+    has only-OUCL on another data set)."""
     values = _enough(grid.values("figure7.gamma", figure7.GAMMAS), figure7, grid)
     gammas = tuple(
-        quantity(Query(grid.spec("metaug", dataset, gamma=gamma), "fc"))
+        quantity(Query(grid.spec("metaug", dataset, gamma=gamma, **figure6.HELD), "fc"))
         for dataset in grid.datasets(figure6.DATASET)
         for gamma in values
     )
@@ -474,11 +479,10 @@ def _ranges_exceed(grid: Grid, bound: float | tuple[Quantity, ...], words: str) 
 def _sweep(grid: Grid, key: str) -> dict[float, Quantity]:
     """MetAug's cells of Figure 6 over α, β or δ, ascending, the other two held as there."""
     places = Places(figure6, grid)
-    held = {name: value for _, _, name, value in figure6.PANELS}
     row, column, third, _ = next(panel for panel in figure6.PANELS if key in panel[:2])
 
     def at(value: float) -> Quantity:
-        values = held | {key: value}
+        values = figure6.HELD | {key: value}
         return places[f"{row}-{column}", values[row], values[column], values[third]]
 
     values = sorted(grid.values(f"figure6.{key}", figure6.VALUES[key]))

@@ -38,7 +38,7 @@ def claims_markdown() -> str:
 
 def _row(claim: Claim, grid: Grid) -> str:
     return (
-        f"| [{claim.id}](#{claim.id.lower()}) | {claim.where} | {claim.statement} "
+        f"| [{claim.id}](#{claim.id.lower()}) | {claim.where} | {claim.sentence} "
         f"| {len(claim.statements(grid)):,} | {len(claim.queries(grid)):,} "
         f"| {PRINTED[satisfied_by_paper(claim, grid)]} |\n"
     )
@@ -48,5 +48,5 @@ def _section(claim: Claim, grid: Grid) -> str:
     rule = inspect.getdoc(claim.parts) or ""
     return (
         f'\n<a id="{claim.id.lower()}"></a>\n\n## {claim.id} · {claim.where}\n\n'
-        f"> {claim.statement}\n\n{rule}\n\n{SENTENCES[satisfied_by_paper(claim, grid)]}\n"
+        f"> {claim.sentence}\n\n{rule}\n\n{SENTENCES[satisfied_by_paper(claim, grid)]}\n"
     )

@@ -1,6 +1,6 @@
 """Table 1 as a dot plot: what every method gains over its own untrained network."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
 import pandas as pd
 from matplotlib.axes import Axes
@@ -25,7 +25,8 @@ CAPTION = (
     "Top-1 accuracy of linear probes (Table 1) as gain over the untrained network of the same "
     "views and widths, in points, paired by trial; AlexNet conv and fc, most gain above. In "
     "brackets stand the ranks among the self-supervised methods by the numbers that the paper "
-    "prints, on conv and on fc. Methods and data sets without trials are left out."
+    "prints, on conv and on fc. Data sets without trials are left out, and methods where they have "
+    "none."
 )
 
 
@@ -43,25 +44,27 @@ def render(grid: Grid, results: Results) -> Drawing:
         for place, query in queries.items()
         if query.spec.method != FLOOR
     }
-    run = {place for place, gain in gains.items() if gain.n}
-    columns_run = {column for _, column in run}
-    datasets = [d for d in every if columns_run & {f"{d}_{probe}" for probe in LOOKS}]
-    datasets = datasets or [every[0]]
-    methods = list(dict.fromkeys(row for row, _ in gains if row in {m for m, _ in run}))
+    columns = {d: {probe: f"{d}_{probe}" for probe in LOOKS} for d in every}
+    methods = {d: _methods_run(gains, columns[d].values()) for d in every}
+    datasets = [d for d in every if methods[d]] or [every[0]]
     ranks = paper_ranks()
-    height = 0.9 + len(datasets) * (0.7 + ROW_HEIGHT * max(2, len(methods)))
+    heights = [0.7 + ROW_HEIGHT * max(2, len(methods[d])) for d in datasets]
     with canvas(
-        "Table 1: gain over the untrained network", scale, height=height, rows=len(datasets)
+        "Table 1: gain over the untrained network",
+        scale,
+        height=0.9 + sum(heights),
+        rows=len(datasets),
+        row_heights=heights,
     ) as (figure, panels):
         for axes, dataset in zip(panels, datasets, strict=True):
-            columns = {probe: f"{dataset}_{probe}" for probe in table1.PROBES}
             shown = {
-                m: {p: gains.get((m, c), NOT_RUN) for p, c in columns.items()} for m in methods
+                m: {p: gains.get((m, c), NOT_RUN) for p, c in columns[dataset].items()}
+                for m in methods[dataset]
             }
-            _panel(axes, shown, [ranks.get(column, {}) for column in columns.values()])
+            _panel(axes, shown, [ranks.get(column, {}) for column in columns[dataset].values()])
             axes.set_title(dataset_heading(dataset))
             axes.set_xlabel("gain in top-1 accuracy (points)")
-        if methods:
+        if methods[datasets[0]]:
             panels[0].legend(loc="lower right", frameon=True)  # beside the rows of least gain
     notes = (*dataset_notes(datasets, table1.DATASETS), *user_data_notes(grid))
     return Drawing(
@@ -69,6 +72,11 @@ def render(grid: Grid, results: Results) -> Drawing:
         _data(intervals(queries, results), gains, ranks),
         full_caption((CAPTION, *notes), scale, gains.values(), dots=True),
     )
+
+
+def _methods_run(gains: Mapping[TablePlace, CellInterval], columns: Collection[str]) -> list[str]:
+    """The methods that have a trial in one of these columns, in the order of the table."""
+    return list(dict.fromkeys(m for (m, c), gain in gains.items() if c in columns and gain.n))
 
 
 def paper_ranks() -> dict[str, dict[str, int]]:

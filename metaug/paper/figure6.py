@@ -34,6 +34,8 @@ PANELS = (
 )
 """Rows, columns, and the third one with the value at which it is held."""
 
+HELD: dict[str, Any] = {name: value for _, _, name, value in PANELS}
+
 SYMBOLS = {"alpha": "α", "beta": "β", "delta": "δ"}
 TEXTS: dict[str, Callable[[float], str]] = {
     "alpha": power_of_ten,

@@ -63,7 +63,8 @@ FOOTNOTES = (
     "share one protocol, except that MetAug* and NNCLR have the batch of 4096 that the paper "
     "states for MetAug*, where the scale allows it; at the learning rate of all others (the paper: "
     "uniform over comparisons). SimSiam and InfoMin are trained by SGD, as by their authors: "
-    "by the others' Adam an AlexNet ended below the untrained one (Extra 5, lite scale).",
+    "on AlexNet's fc it ends some 3 points above the others' Adam (one trial at the lite scale, "
+    "docs/lite.md).",
     "The paper's supervised row is an AlexNet trained on the labels by others; ours is probed like "
     "the rest.",
 )

@@ -44,11 +44,11 @@ def some_hold(statements: Iterable[AnyStatement]) -> Part:
 
 @dataclass(frozen=True)
 class Claim:
-    """A claim of the paper: `parts` says what must hold, by the queries of a grid."""
+    """A claim of the paper: a sentence, and what must hold for it, by the queries of a grid."""
 
     id: str
     where: str
-    statement: str
+    sentence: str
     parts: Callable[[Grid], list[Part]]
 
     def statements(self, grid: Grid) -> tuple[AnyStatement, ...]:
@@ -68,8 +68,9 @@ class Outcome:
         claim: the claim.
         verdict: one of `VERDICTS`.
         findings: every statement with what the trials say.
-        deciding: the finding on which the verdict turns: the weakest of those that had to hold, the
-            strongest counterexample, or what is missing.
+        deciding: the finding on which the verdict turns: the weakest of those that it needs; of a
+            claim that is ruled out or inconclusive, the weakest that would have to hold; of one
+            that has not been run, the first that is missing.
         in_paper: how many statements, and of how many numbers, the claim has at the scale `full`.
         satisfied_by_paper: whether the numbers that the paper prints satisfy the claim; None where
             it does not print them all.
@@ -246,6 +247,6 @@ def _weakness(part: _Decided) -> float:
 
 
 def by_chance(outcomes: Sequence[Outcome]) -> float:
-    """How many wrong verdicts chance alone would at most give on the claims that could be decided:
-    the expected number, whatever is true."""
-    return LEVEL * sum(outcome.verdict != "not run" for outcome in outcomes)
+    """How many wrong verdicts chance alone would at most give on the claims of which a comparison
+    could be made: the expected number, whatever is true."""
+    return LEVEL * sum(outcome.made > 0 for outcome in outcomes)

@@ -60,6 +60,7 @@ def canvas(
     rows: int = 1,
     columns: int = 1,
     share: bool = False,
+    row_heights: Sequence[float] | None = None,
 ) -> Iterator[tuple[Figure, list[Axes]]]:
     """An empty figure under a title with the scale, and its axes row by row. Draw inside this.
 
@@ -69,10 +70,18 @@ def canvas(
         height, width: inches.
         rows, columns: of axes.
         share: one x axis and one y axis for all.
+        row_heights: of the rows, in relation to each other; all equal by default.
     """
     with plot_style():
         figure = Figure(figsize=(width, height))
-        axes = figure.subplots(rows, columns, squeeze=False, sharex=share, sharey=share)
+        axes = figure.subplots(
+            rows,
+            columns,
+            squeeze=False,
+            sharex=share,
+            sharey=share,
+            height_ratios=row_heights,
+        )
         figure.suptitle(f"{title}\n{SCALE_TITLES[scale]}", fontsize=8)
         yield figure, list(axes.flat)
 

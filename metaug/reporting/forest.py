@@ -18,8 +18,8 @@ COLORS = {
 CAPTION = (
     "For every claim the comparison on which its verdict turns: our mean difference over paired "
     "trials with its interval, and the difference that the paper prints (star), where it prints "
-    "one. Right of zero is for the claim. Small dots are all its comparisons, and in brackets is "
-    "how many could be made so far. "
+    "one. A claim that has not been run has neither. Right of zero is for the claim. Small dots "
+    "are all its comparisons, and in brackets is how many could be made so far. "
     "Differences are points of accuracy; in C10, of mean similarity."
 )
 
@@ -41,14 +41,9 @@ def forest_plot(outcomes: Sequence[Outcome], scale: str) -> Drawing:
             if found.n:
                 spread = [[found.effect - found.low], [found.high - found.effect]]
                 axes.errorbar(found.effect, row, xerr=spread, fmt="o", color=color, capsize=2)
-            axes.plot(
-                outcome.deciding.statement.published,
-                row,
-                "*",
-                color="black",
-                markersize=7,
-                zorder=5,
-            )
+            if outcome.verdict != "not run":
+                published = outcome.deciding.statement.published
+                axes.plot(published, row, "*", color="black", markersize=7, zorder=5)
             axes.annotate(
                 _label(outcome),
                 (1.01, row),
@@ -57,7 +52,7 @@ def forest_plot(outcomes: Sequence[Outcome], scale: str) -> Drawing:
                 color=color,
             )
         axes.set_yticks(range(len(outcomes)), [f"{o.claim.id}  {o.claim.where}" for o in outcomes])
-        axes.set_ylim(len(outcomes) - 0.5, -0.5)
+        axes.set_ylim(max(1, len(outcomes)) - 0.5, -0.5)
         axes.set_xlabel("difference")
     data = pd.DataFrame(
         {

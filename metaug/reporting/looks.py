@@ -8,8 +8,8 @@ Kim and DeMets (1987) with ρ = 1/3: 63 % of it at the first look, because most 
 """
 
 LOOKS = (5, 10, 20)
-"""Trials at which a comparison is decided. Those between two looks wait for the next; what has been
-decided at one stays decided."""
+"""Trials at which a comparison is decided. Those between two looks wait for the next; what holds or
+is reversed at one stays so."""
 
 LEVEL = 0.05
 """Chance of a wrong verdict in either direction, over all looks together. Each of the two one-sided
@@ -28,8 +28,8 @@ corrected for their number are so strict that looks overlap less: this corrects 
 TAIL = LEVELS[LOOKS[0]]
 """Chance that the true difference lies beyond one end of the interval of a comparison, at a number
 of trials that was chosen beforehand. With the level of the first look at every look, the interval
-leaves out zero wherever a test decides, and holds the true difference in 96.9 %; where trials stop
-at a decision, in 93 to 97 % (`python -m benchmarks.verdicts`)."""
+leaves out zero wherever "greater" holds or is reversed, and holds the true difference in 96.9 %;
+where trials stop at a decision, in 93 to 97 % (`python -m benchmarks.verdicts`)."""
 
 
 def looks_of(trials: int) -> tuple[int, ...]:

@@ -52,18 +52,18 @@ RULES = (
     "neither is so and the mean of its differences lies below the mean of the printed ones: there "
     "is no effect of that size. A reversed comparison outranks a missing one.",
     "Trials count at 5, 10 and 20. The level of 0.05, which both directions share, is spent over "
-    "these looks. p is scaled so that 0.05 is the limit at each, and what was decided at one stays "
-    "decided. Where all must "
-    "hold, the largest p is that of the claim (an intersection-union test); where some must, or "
-    "one would contradict, p is corrected for their number. The last p is after Holm over all "
-    "claims.",
+    "these looks. p is scaled so that 0.05 is the limit at each, and what holds or is reversed at "
+    "one stays so; what is ruled out may still turn out to hold, by less than is printed. Where "
+    "all must hold, the largest p is that of the claim (an intersection-union test); where some "
+    "must, or one would contradict, p is corrected for their number. The last p is after Holm over "
+    "all claims.",
     "“At least as good as” allows for 0.2 points, the half-width that the paper prints. The ranges "
     "over β and δ “matter a lot” beyond 1 point (choice).",
     "Difference, interval, p and n are those of the comparison on which the verdict turns: the "
-    "weakest of those that had to hold, or the strongest counterexample. The interval "
-    "is the t-interval of 96.9 %. Where a test decides at this look, it lies on one side of zero. "
-    "Where trials stop because the comparison is decided, it still holds the true difference in "
-    "93 to 97 %.",
+    "weakest of those that it needs, or would need in order to be reproduced. “Ruled out” rests on "
+    "the mean of all comparisons. The interval is the t-interval of 96.9 %: where “greater” holds "
+    "or is reversed at this look, it lies on one side of zero. Where trials stop because the "
+    "comparison is decided, it still holds the true difference in 93 to 97 %.",
     "The paper’s own means: whether the numbers that it prints satisfy the claim as they are.",
     "Comparisons made are counted out of those that this scale asks for. Where the paper has more, "
     "or takes them over more numbers, the check is a reduced one, and its verdict is about what is "
@@ -106,7 +106,7 @@ def as_frame(outcomes: Sequence[Outcome], scale: str) -> pd.DataFrame:
                 "scale": scale,
                 "id": outcome.claim.id,
                 "where": outcome.claim.where,
-                "claim": outcome.claim.statement,
+                "claim": outcome.claim.sentence,
                 "verdict": outcome.verdict,
                 "decided_by": finding.text,
                 **_numbers(finding),

@@ -17,13 +17,10 @@ import jinja2
 import pandas as pd
 
 from metaug.files import atomic_path, atomic_write_text
-from metaug.reporting.html import HTML, MARKDOWN
+from metaug.reporting.html import DASH, HTML, MARKDOWN
 from metaug.reporting.names import NOT_RANKED, SCALE_NOTES, method_name
 from metaug.reporting.results import NOT_RUN, failed_of, values_of
-from metaug.reporting.statistics import FEWEST_TRIALS, Interval
-
-NAN = float("nan")
-DASH = "—"
+from metaug.reporting.statistics import FEWEST_TRIALS, NAN, Interval
 
 
 @dataclass(frozen=True)

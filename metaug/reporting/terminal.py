@@ -14,8 +14,8 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from metaug.reporting.html import DASH
 from metaug.reporting.names import counted
-from metaug.reporting.tables import DASH
 
 SHORT_NOTE = 100
 """Notes of up to so many characters are shown: the legend of the marks. Longer ones are counted."""

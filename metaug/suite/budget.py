@@ -33,7 +33,8 @@ UNKNOWN = 0.5
 """Probability that the next look decides a comparison of which nothing is known."""
 
 OPEN = ("not run", "undecided")
-"""Verdicts of comparisons that more trials can change."""
+"""Verdicts of comparisons that get more trials. One that is ruled out does not: more trials could
+still show that it holds, but not by what the paper prints."""
 
 
 @dataclass(frozen=True)

@@ -9,6 +9,7 @@ import torch
 from metaug.data.arrays import open_prepared
 from metaug.errors import UserError
 from metaug.method import find_method
+from metaug.reporting.looks import LOOKS
 from metaug.spec import TrialSpec
 from metaug.suite.plan import Plan
 from metaug.suite.speed import Clock, Speed, timed
@@ -28,9 +29,6 @@ TIMED_ON = {
     "batch where the GPU has no memory for the whole; then one GPU cannot train it.",
 }
 """How steps are timed, by type of device."""
-
-FIRST_LOOK = 5
-"""The fewest trials that decide a comparison."""
 
 
 @dataclass(frozen=True)
@@ -131,10 +129,10 @@ def cheapest_part(plan: Plan, speeds: Mapping[str, Speed]) -> str:
     each = ", ".join(f"{name} {hours * trials:,.1f}" for hours, name in ranked)
     hours, name = ranked[0]
     fewer = ""
-    if trials > FIRST_LOOK:
+    if trials > LOOKS[0]:
         fewer = (
-            f"; with trials={FIRST_LOOK}, the fewest that decide a comparison, "
-            f"{hours * FIRST_LOOK:,.1f}"
+            f"; with trials={LOOKS[0]}, the fewest that decide a comparison, "
+            f"{hours * LOOKS[0]:,.1f}"
         )
     return (
         f"Table 1 alone, by data set, in {unit}: {each}. The cheapest useful part is on {name}: "

@@ -96,7 +96,7 @@ _CLAIMS = [claim.id for claim in CLAIMS]
 def _scorecard(plan: Plan) -> str:
     """All claims in one line each."""
     outcomes = plan.decide(plan.results("claims"))
-    rows = [[o.claim.id, o.verdict, o.claim.where, o.claim.statement] for o in outcomes]
+    rows = [[o.claim.id, o.verdict, o.claim.where, o.claim.sentence] for o in outcomes]
     return f"{SCORECARD}, scale {plan.scale.name}: {tally(outcomes)}\n{_aligned(rows)}"
 
 
@@ -107,7 +107,7 @@ def _scorecard_as_json(plan: Plan) -> dict[str, Any]:
             {
                 "claim": outcome.claim.id,
                 "where": outcome.claim.where,
-                "statement": outcome.claim.statement,
+                "statement": outcome.claim.sentence,
                 "verdict": outcome.verdict,
             }
             for outcome in outcomes
@@ -123,7 +123,8 @@ def _claim(plan: Plan, name: str) -> str:
     return "\n\n".join(
         [
             f"{name} ({outcome.claim.where}), scale {plan.scale.name}: {outcome.verdict}\n"
-            f"{outcome.claim.statement}\nturns on: {outcome.deciding.text}",
+            f"{outcome.claim.sentence}\n"
+            f"{'missing' if outcome.verdict == 'not run' else 'turns on'}: {outcome.deciding.text}",
             _comparisons(outcome),
             _aligned([["number", "has been run"], *cells]),
         ]
@@ -135,7 +136,7 @@ def _claim_as_json(plan: Plan, name: str) -> dict[str, Any]:
     return {
         "claim": name,
         "where": outcome.claim.where,
-        "statement": outcome.claim.statement,
+        "statement": outcome.claim.sentence,
         "verdict": outcome.verdict,
         "comparisons": [
             {
@@ -201,8 +202,10 @@ def _cell(plan: Plan, artefact: str, row_name: str, column_name: str) -> str:
         lines.append(f"ours       {mean:.4f}{spread} (n = {n})")
     elif _is_quoted(row_name):
         lines.append("ours       none: the paper quotes this number from elsewhere")
-    else:
+    elif mean == 0:
         lines.append(f"ours       {mean:.4f}: what the others in the column differ from")
+    else:
+        lines.append(f"ours       none: {mean:g} is quoted, as the notes of {artefact} say")
     if not math.isnan(cell.published):
         lines.append(f"published  {cell.published:g}")
     return "\n\n".join(["\n".join(lines), *(_training(plan, spec) for spec in _specs(plan, cell))])

@@ -38,6 +38,15 @@ def test_features_of_a_split_are_those_of_its_images(method, training_set, monke
         torch.testing.assert_close(values, expected[name], rtol=1e-4, atol=1e-5)
 
 
+def test_no_batch_has_a_single_image(make_spec, ready, training_set, monkeypatch):
+    """The released variant probes its MAGs with batch norm in train mode, which needs two."""
+    monkeypatch.setattr(module, "BATCH_SIZE", 23)
+    method = ready(make_spec("metaug", variant="released")).eval()
+    plain = Augmentation("none", 32)
+    cached = cache_features(method, training_set.images, CPU, plain, torch.Generator())
+    assert {len(values) for values in cached.values()} == {24}
+
+
 def test_augmented_features_differ_and_repeat(method, training_set):
     def features(recipe, seed):
         source = torch.Generator().manual_seed(seed)

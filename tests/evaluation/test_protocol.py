@@ -1,3 +1,4 @@
+import numpy as np
 import pytest
 import torch
 
@@ -6,7 +7,7 @@ from metaug.data.augment import Augmentation
 from metaug.evaluation import features, protocol
 from metaug.evaluation.features import cache_features, spread
 from metaug.evaluation.knn import knn_accuracy
-from metaug.evaluation.protocol import evaluate
+from metaug.evaluation.protocol import _some, evaluate
 from metaug.seeds import generator
 
 CPU = torch.device("cpu")
@@ -64,6 +65,15 @@ def test_accuracies_are_per_cent(run):
         if "top1" in row["metric"]:
             assert 0 <= row["value"] <= 100
             assert row["value"] * 24 / 100 == pytest.approx(round(row["value"] * 24 / 100))
+
+
+def test_the_images_that_are_summarised_are_of_all_classes_where_a_split_is_sorted():
+    images = np.zeros((1200, 1, 1, 3), dtype=np.uint8)
+    by_class = Split(images, np.repeat(np.arange(4), 300))
+    assert np.bincount(by_class.labels[_some(by_class, 500)]).tolist() == [125] * 4
+    mixed = Split(images, np.tile(np.arange(4), 300))
+    assert _some(mixed, 500) == slice(500)
+    assert len(images[_some(by_class, 5000)]) == 1200
 
 
 def test_metaug_is_probed_with_and_without_augmented_features_and_summarised(run):

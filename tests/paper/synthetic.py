@@ -156,7 +156,7 @@ def record_rows(
         delta = float(spec.hyper["delta"] or 0)
         exact = spec.hyper["order"] == "exact"
         values["", "", "last_augmented_gradient_share"] = delta / (1 + delta)
-        values["", "", "last_second_order_share"] = 0.25 if exact else 0.0
+        values["", "", "first_second_order_share"] = 0.25 if exact else 0.0
         values |= similarities(spec, histograms)
     shift = (trial - (trials - 1) / 2) * STEP
     return [

@@ -17,7 +17,7 @@ def test_the_page_is_the_generated_one() -> None:
 @pytest.mark.parametrize("claim", CLAIMS, ids=lambda claim: claim.id)
 def test_every_claim_says_what_must_hold(claim) -> None:
     section = PAGE.read_text().split(f"\n## {claim.id} · {claim.where}\n")[1].split("\n## ")[0]
-    assert f"> {claim.statement}\n" in section
+    assert f"> {claim.sentence}\n" in section
     assert claim.parts.__doc__.splitlines()[0] in section
 
 

@@ -106,6 +106,6 @@ def test_the_scorecard_has_every_claim_with_its_verdict(tmp_path):
     lines = lines_of(scorecard_in_terminal(tmp_path / "scorecard.md"))
     for outcome in OUTCOMES:
         (line,) = (line for line in lines if line.startswith(f"{outcome.claim.id} "))
-        assert outcome.claim.statement in line
+        assert outcome.claim.sentence in line
         assert line.endswith(outcome.verdict)
     assert "A check of the plumbing, not evidence" in "".join(lines)
