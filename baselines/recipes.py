@@ -3,8 +3,8 @@
 from typing import Any
 
 PYCONTRAST_SGD = {"optimizer": "sgd", "learning_rate": 0.03, "momentum": 0.9, "weight_decay": 1e-4}
-"""The optimiser of CMC's and PyContrast's code: in their recipes, and the default of methods that
-the comparison's Adam left below an untrained network (docs/lite.md)."""
+"""The optimiser of CMC's and PyContrast's code: in their recipes, and the default of SimSiam and
+InfoMin, which gain by it (docs/lite.md)."""
 
 
 def lightly_cifar(**changes: Any) -> dict[str, dict[str, Any]]:

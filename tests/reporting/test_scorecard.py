@@ -258,7 +258,9 @@ def test_equal_outcomes_give_equal_bytes(tmp_path):
 
 def test_what_chance_alone_would_give_is_said(tmp_path):
     write_scorecard(OUTCOMES, "full", tmp_path / "scorecard")
-    wanted = "would give at most 0.25 wrong verdicts on the 5 claims of which a comparison could be made"
+    wanted = (
+        "would give at most 0.25 wrong verdicts on the 5 claims of which a comparison could be made"
+    )
     assert wanted in (tmp_path / "scorecard.md").read_text()
     assert wanted in text_of((tmp_path / "scorecard.html").read_text())
 
