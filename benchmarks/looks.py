@@ -24,14 +24,14 @@ SPENDING: dict[str, Callable[[float], float]] = {
 
 
 def levels_of(spending: Callable[[float], float], p: Sequence[np.ndarray]) -> list[float]:
-    """The nominal level of each look that spends half of the level so, from one-sided p-values
-    without any effect."""
-    alive, levels, spent = np.ones(len(p[0]), dtype=bool), [], 0.0
-    for values, look in zip(p, LOOKS, strict=True):
-        count = int((spending(look / LOOKS[-1]) - spent) / 2 * len(values))
+    """The nominal level of each look that spends half of the level so: that of the first is what is
+    spent there, the others are found from one-sided p-values without any effect."""
+    spent = [spending(look / LOOKS[-1]) / 2 for look in LOOKS]
+    levels, alive = [spent[0]], p[0] > spent[0]
+    for values, before, after in zip(p[1:], spent, spent[1:], strict=False):
+        count = int((after - before) * len(values))
         levels.append(float(np.sort(values[alive])[count - 1]))
         alive &= values > levels[-1]
-        spent = spending(look / LOOKS[-1])
     return levels
 
 
