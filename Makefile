@@ -39,7 +39,7 @@ smoke: $(SUITE) ## Table 1 at the scale smoke of one method: make smoke METHOD=s
 all: $(SUITE) ## every table, figure and claim at the scale smoke, hours
 	$(SNAKEMAKE) all
 
-report: $(SUITE) ## the same on one page for the browser; prints its address
+report: $(SUITE) ## tables, figures and claims on one HTML page; prints its address
 	$(SNAKEMAKE) report
 
 doctor: $(SUITE) ## what there is to work with, and what can be run

@@ -38,7 +38,14 @@ def _suite_is_missing(error: ModuleNotFoundError) -> NoReturn:
 try:
     from rich.console import Console
 
-    from metaug.config import CONFIG, Config, default_config, load_config, read_config, read_yaml
+    from metaug.config import (
+        Config,
+        config_file,
+        default_config,
+        load_config,
+        read_config,
+        read_yaml,
+    )
     from metaug.data.arrays import MANIFEST, verify
     from metaug.errors import UserError
     from metaug.paper.claims_page import claims_markdown
@@ -74,12 +81,11 @@ def main() -> None:
                 if arguments.hours is not None:
                     raise UserError("plan --hours prints no JSON: leave out --json or --hours")
                 _print_json(plan_as_json(_plan(arguments)))
+            case "plan" if arguments.hours is None:
+                print_plan(_plan(arguments))
             case "plan":
-                plan = _plan(arguments)
-                if arguments.hours is None:
-                    print_plan(plan)
-                else:
-                    print_schedule(plan, arguments.hours)
+                plan = _plan(arguments, hours=arguments.hours)
+                print_schedule(plan, arguments.hours)
             case "bundle":
                 _bundle(arguments)
             case "verify":
@@ -140,11 +146,14 @@ def _parser() -> argparse.ArgumentParser:
         help="print only the command that runs what is there",
     )
     bundled = commands.add_parser("bundle", help="all records of a scale in one file, or from one")
-    bundled.add_argument("action", nargs="?", choices=("export", "import"), default="export")
-    bundled.add_argument(
-        "file", nargs="?", type=Path, help="default of export: results/SCALE/bundle.zip"
-    )
-    bundled.add_argument("--scale", help="of export; default: that of config/config.yaml")
+    bundled.set_defaults(action="export", file=None)
+    actions = bundled.add_subparsers(dest="action", metavar="{export,import}")
+    exported = actions.add_parser("export", help="write the bundle; without a word, this is done")
+    exported.add_argument("file", nargs="?", type=Path, help="default: results/SCALE/bundle.zip")
+    for each, default in ((bundled, None), (exported, argparse.SUPPRESS)):
+        each.add_argument("--scale", default=default, help="default: that of config/config.yaml")
+    imported = actions.add_parser("import", help="bring the records of a bundle into results/")
+    imported.add_argument("file", type=Path)
     verified = commands.add_parser("verify", help="compare prepared data with their SHA-256 sums")
     verified.add_argument("folders", nargs="*", type=Path, help="default: all folders in data/")
     commands.add_parser("config", help="print the default config/config.yaml")
@@ -189,12 +198,13 @@ def _print_json(content: object) -> None:
 def _bundle(arguments: argparse.Namespace) -> None:
     """Write the records of a scale into a file, or bring those of a file in."""
     if arguments.action == "import":
-        if arguments.file is None:
-            raise UserError("name the file: metaug bundle import FILE")
         new, known, superseded = import_bundle(arguments.file)
-        print(f"{new} records are new, {known} were there, {superseded} are of superseded versions")
+        print(
+            f"{new} records are new in {Path('results').resolve()}, {known} were there, "
+            f"{superseded} are of superseded versions"
+        )
         return
-    scale = arguments.scale or str(read_config(CONFIG).get("scale", "smoke"))
+    scale = arguments.scale or str(read_config(config_file()).get("scale", "smoke"))
     path = arguments.file or Path("results") / scale / "bundle.zip"
     print(f"{path}: {write_bundle(scale, path)} records, {path.stat().st_size:,} bytes")
 
@@ -209,11 +219,10 @@ def _verify(folders: list[Path]) -> None:
         print(f"{folder}: every file is as it was written")
 
 
-def _plan(arguments: argparse.Namespace) -> Plan:
-    """The plan of config/config.yaml, changed by the command line."""
-    if not CONFIG.exists():
-        raise UserError(f"no {CONFIG} here; run this in the folder of the Snakefile")
-    values = read_config(CONFIG)
+def _plan(arguments: argparse.Namespace, **changes: object) -> Plan:
+    """The plan of config/config.yaml, or of the suite's where this folder has none, changed by the
+    command line and then by `changes`."""
+    values = read_config(config_file())
     for text in arguments.config:
         key, equals, value = text.partition("=")
         if not equals:
@@ -221,7 +230,7 @@ def _plan(arguments: argparse.Namespace) -> Plan:
         values[key] = read_yaml(value)
     if arguments.scale:
         values["scale"] = arguments.scale
-    return load_plan(values)
+    return load_plan(values | changes)
 
 
 if __name__ == "__main__":

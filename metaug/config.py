@@ -191,10 +191,13 @@ class Scale(Frozen):
 
 
 def config_file() -> Path:
-    """The config that Snakemake is to read: `snakemake --directory` works in a folder that need not
-    have one. Where it cannot be read, that is one line on stderr and exit status 2."""
-    path = CONFIG if CONFIG.exists() else _CHECKOUT / CONFIG
+    """The config that is to be read: `snakemake --directory` works in a folder that need not have
+    one. Where it cannot be read, that is one line on stderr and exit status 2."""
+    is_here = CONFIG.exists() or CONFIG.is_symlink()
+    path = CONFIG if is_here else _CHECKOUT / CONFIG
     try:
+        if not is_here and not path.exists():
+            raise UserError(f"no {CONFIG} here; run this in the folder of the Snakefile")
         read_config(path)
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
@@ -267,7 +270,7 @@ def read_yaml(source: Path | str) -> Any:
     """
     where = str(source) if isinstance(source, Path) else brief(source)
     if isinstance(source, Path) and not source.is_file():  # reading a FIFO would wait for ever
-        raise UserError(f"cannot read {where}: there is no such file, or it is no ordinary one")
+        raise UserError(f"cannot read {where}: no such file, or not a regular file")
     try:
         text = source.read_text(encoding="utf-8") if isinstance(source, Path) else source
         return yaml.safe_load(text)

@@ -396,7 +396,7 @@ def test_a_bad_config_file_is_refused(project, refused, monkeypatch, case):
 @pytest.mark.parametrize("make", [os.mkfifo, os.mkdir, lambda path: path.symlink_to("x")])
 def test_what_is_no_file_is_not_read(project, refused, monkeypatch, make):
     make(project / "config/scales/mine.yaml")
-    refused(load_plan, {"scale": "mine"}, expected="cannot read {scale}: .* no ordinary one")
+    refused(load_plan, {"scale": "mine"}, expected="cannot read {scale}: .* not a regular file")
     (project / "config/config.yaml").unlink()
     make(project / "config/config.yaml")
     monkeypatch.setattr(sys, "argv", ["metaug", "show", "table1"])

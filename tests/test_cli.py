@@ -11,6 +11,7 @@ import pandas as pd
 import pytest
 
 from metaug import __main__ as cli
+from metaug import config
 from metaug.data.prepare import prepare
 from metaug.errors import UserError
 from metaug.paper.claims import CLAIMS
@@ -224,15 +225,16 @@ def test_one_trial_has_no_interval(project):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (("",), "unknown artefact or spec ''; known: claims, dots1, extra1"),
-        (("nothing",), "unknown artefact or spec 'nothing'; known: claims, dots1, extra1"),
+        (("",), "unknown artefact or spec ''; known: C1, "),
+        (("nothing",), "unknown artefact or spec 'nothing'; known: C1, "),
         (("scorecard:C16",), "scorecard has no claim 'C16'; it has C1 to C15"),
         (("table1:simclr:digits_m_conv:0",), "ARTEFACT:ROW:COLUMN"),
         (("tabel1:simclr:digits_m_conv",), "did you mean 'table1'"),
         (("table1:simclrr:digits_m_conv",), "did you mean 'simclr'"),
         (("table1:simclr:digits_m_con",), "did you mean 'digits_m_conv'"),
         (("table1:simclr",), "ARTEFACT:ROW:COLUMN"),
-        (("figure7:7",), "figure7 has no place '7'"),
+        (("figure5:7",), "figure5 has no numbers of these methods and data sets"),
+        (("figure1:7",), "figure1 has no numbers: it is drawn from the code"),
         (("table1:byol:digits_m_conv",), "has not been run; snakemake --cores all table1"),
         (("table1", "--scale", "smok"), "did you mean 'smoke'"),
         (("table1", "--config", "trails=3"), "did you mean 'trials'"),
@@ -249,11 +251,54 @@ def test_what_is_wrong_is_one_line_and_status_2(done, run, arguments, message):
     assert len(err) < 400
 
 
-def test_the_folder_must_be_that_of_the_snakefile(tmp_path, monkeypatch, run):
+def test_a_folder_without_a_config_has_that_of_the_suite(tmp_path, monkeypatch, run):
+    """`snakemake --directory` works there, too."""
     monkeypatch.chdir(tmp_path)
+    status, out, err = run("show", "table1")
+    assert (status, err) == (0, "")
+    assert out.startswith("table1, scale smoke: ")
+
+
+def test_without_any_config_the_folder_is_asked_for(tmp_path, monkeypatch, run):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(config, "_CHECKOUT", tmp_path)
     status, _, err = run("show", "table1")
     assert status == 2
     assert "run this in the folder of the Snakefile" in err
+
+
+@pytest.mark.parametrize("hours", ["-1", "nan", "inf"])
+def test_a_budget_that_cannot_be_spent_is_refused(project, run, hours):
+    status, out, err = run("plan", "--hours", hours)
+    assert (status, out) == (2, "")
+    assert "hours" in err
+
+
+def test_the_command_that_runs_what_is_missing_keeps_the_settings(done, run):
+    _, _, err = run(
+        "show", "table1:byol:cifar10_conv", "--scale", "lite", "--config", "methods=[byol]"
+    )
+    assert "snakemake --cores all table1 --config scale=lite 'methods=[\"byol\"]' runs what" in err
+
+
+def test_records_of_other_images_are_said_not_to_count(done, run, monkeypatch):
+    assert done.of_other_images() == ""
+    monkeypatch.setattr(Plan, "data_digest", lambda plan, spec: "0" * 64)
+    trials = len(done.specs_of["table1"]) * done.grid.trials
+    wanted = f"Records of other images than those in data/ do not count: {trials} of digits_m."
+    assert done.of_other_images().startswith(wanted)
+    _, _, err = run("show", "table1:simclr:digits_m_conv", *METHODS)
+    assert wanted in err
+
+
+def test_bundles_are_exported_by_every_order_of_words(done, capsys, monkeypatch):
+    for words in (["--scale", "smoke", "export", "a.zip"], ["export", "b.zip", "--scale", "smoke"]):
+        monkeypatch.setattr(sys, "argv", ["metaug", "bundle", *words])
+        cli.main()
+    assert Path("a.zip").read_bytes() == Path("b.zip").read_bytes()
+    monkeypatch.setattr(sys, "argv", ["metaug", "bundle", "import", "a.zip"])
+    cli.main()
+    assert f"are new in {Path('results').resolve()}" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("wrong", BAD)

@@ -31,7 +31,13 @@ _SOURCES: dict[str, Source] = {
 
 
 class NotFound(UserError):
-    """No source has the data set; the message says where it was looked for and what would do."""
+    """No source has the data set; the message says where it was looked for and what would do.
+
+    Attributes:
+        tried: what each source said.
+    """
+
+    tried: str = ""
 
 
 def locate(
@@ -107,11 +113,13 @@ def _not_found(dataset: Dataset, reasons: dict[str, list[str]]) -> NotFound:
         layouts.append(published.LAYOUT.format(published.PUBLISHED[dataset.name][1]))
     close = () if dataset.name in DATASETS else get_close_matches(dataset.name, DATASETS, n=1)
     hint = "".join(f"; did you mean {name!r}?" for name in close)
-    return NotFound(
+    error = NotFound(
         f"data set {dataset.name} not found{hint} ({tried}): set data_root in config/config.yaml "
         f"or METAUG_DATA_ROOT to the folder that holds {dataset.folders[0]}/, with "
         f"{' or '.join(layouts)}"
     )
+    error.tried = tried
+    return error
 
 
 @contextmanager

@@ -20,6 +20,7 @@ import torch
 
 from metaug.reporting.claims import Outcome
 from metaug.reporting.looks import LEVELS, LOOKS
+from metaug.reporting.names import counted
 from metaug.reporting.results import Results
 from metaug.reporting.statements import Finding, Statement
 from metaug.spec import TrialSpec
@@ -230,11 +231,13 @@ def print_schedule(plan: Plan, hours: float) -> None:
     outcomes, results, done = _evidence(plan)
     found = schedule(outcomes, results, done, seconds_of(plan), hours)
     print(
-        f"{plan.scale.name}: {hours:g} core-hours; {found.planned_hours:.1f} of them are spent on "
-        f"{sum(map(len, found.trials.values()))} trials of {len(found.trials)} trainings\n"
+        f"{plan.scale.name}: of {hours:g} core-hours, {found.planned_hours:.1f} are spent on "
+        f"{counted(sum(map(len, found.trials.values())), 'trial')} of "
+        f"{counted(len(found.trials), 'training')}\n"
     )
     for key, trials in found.trials.items():
-        print(f"  {len(trials):3} trials of {plan.specs[key]} {plan.setting(plan.specs[key])}")
+        spec = plan.specs[key]
+        print(f"  {counted(len(trials), 'trial')} of {spec} {plan.setting(spec)}")
     print(f"\n{'claim':7}{'verdict':14}{'comparisons':>12}{'open':>6}{'looked at':>11}{'power':>7}")
     for outcome in outcomes:
         open_ones = list(_open(outcome))

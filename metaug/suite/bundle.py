@@ -53,11 +53,13 @@ def write_bundle(scale: str, path: Path, results: Path = Path("results")) -> int
         The number of records.
 
     Raises:
-        UserError: there is none, or the file cannot be written.
+        UserError: there is none; the file cannot be written, is there and is no bundle, or is one
+            that has records which are not here.
     """
     records = [record for record in _records_in(results / scale / "trials") if _current(record)]
     if not records:
         raise UserError(f"no records of scale {scale!r} in {results / scale / 'trials'}")
+    _require_kept(path, records)
     lines = "".join(json.dumps(r, sort_keys=True, ensure_ascii=False) + "\n" for r in records)
     data = lines.encode()
     with atomic_path(path) as temporary, zipfile.ZipFile(temporary, "w") as bundle:
@@ -101,6 +103,21 @@ def import_bundle(path: Path, results: Path = Path("results")) -> Imported:
     for target, record in fresh.items():
         atomic_write_text(target, json.dumps(record, indent=1) + "\n")
     return Imported(len(fresh), known, superseded)
+
+
+def _require_kept(path: Path, records: Iterable[Record]) -> None:
+    """Refuse to write over a file that is no bundle, or over records that would be lost."""
+    if not path.exists():
+        return
+    try:
+        there = {(r["hash"], r["trial"]) for r in _read_bundle(path) if _current(r)}
+    except UserError as error:
+        raise UserError(f"{error}; name another file, or remove this one") from error
+    if lost := there - {(r["hash"], r["trial"]) for r in records}:
+        raise UserError(
+            f"{path} has {len(lost)} records that are not here and would be lost: bring them in "
+            f"first by metaug bundle import {path}, or remove the file"
+        )
 
 
 def _records_in(folder: Path) -> Iterator[Record]:

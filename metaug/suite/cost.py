@@ -13,6 +13,7 @@ from metaug.reporting.looks import LOOKS
 from metaug.spec import TrialSpec
 from metaug.suite.plan import Plan
 from metaug.suite.speed import Clock, Speed, timed
+from metaug.suite.summary import settings_of
 from metaug.training.runtime import choose_device
 from metaug.training.steps import number_of_steps
 
@@ -137,7 +138,7 @@ def cheapest_part(plan: Plan, speeds: Mapping[str, Speed]) -> str:
     return (
         f"Table 1 alone, by data set, in {unit}: {each}. The cheapest useful part is on {name}: "
         f"{costs[name].specs * trials:,} trainings, {hours * trials:,.1f} {unit}{fewer}:\n"
-        f"  snakemake --cores all table1 --config scale={plan.scale.name} datasets=[{name}]"
+        f"  snakemake --cores all table1{settings_of(plan, datasets=[name])}"
     )
 
 
@@ -254,14 +255,14 @@ def print_plan(plan: Plan) -> None:
     for cost in costs:
         if cost.impossible:
             print(
-                f"* {cost.artefact}: {cost.impossible * trials:,} of its trainings are not "
-                "possible, and without hours: their batch is more than the training images"
+                f"* {cost.artefact}: {cost.impossible * trials:,} of its trainings cannot run "
+                "and cost nothing here: their batch is more than the training images"
             )
     if found.cheapest:
         print(found.cheapest)
     print(
         f"\n{cells * trials:,} (cell, trial) pairs need {every * trials:,} distinct "
-        f"trainings: {found.hours * trials:,.1f} hours of {found.worker}, from the times of "
+        f"trainings: {found.hours * trials:,.1f} hours of {found.worker}, from "
         f"{found.timings} timings.\n{TIMED_ON[found.timed_on]} {LEFT_OUT}",
         flush=True,
     )

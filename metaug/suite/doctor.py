@@ -23,6 +23,7 @@ from metaug.data.datasets import DATASETS, Dataset
 from metaug.data.origin import shown
 from metaug.data.sources import NotFound, locate
 from metaug.errors import UserError
+from metaug.grid import user_datasets
 from metaug.reporting.names import counted
 from metaug.suite.gpus import visible_gpus
 from metaug.suite.summary import typed
@@ -61,6 +62,10 @@ def examine(config: Config) -> Iterator[Finding]:
     root = config.resolved_data_root()
     for dataset in DATASETS.values():
         yield data_set(dataset, root, config.sources)
+    for dataset in user_datasets(config).values():
+        where = f"{shown(Path(root or '.') / dataset.name)}, your own"
+        counts = dataset.training_images, dataset.test_images, dataset.classes
+        yield Finding("data", dataset.name, "ok", _images(*counts, where))
 
 
 def software() -> Iterator[Finding]:
@@ -150,10 +155,13 @@ def data_set(dataset: Dataset, root: Path | None, sources: Sequence[str]) -> Fin
             return Finding("data", dataset.name, "ok", text)
         located = locate(dataset, root, sources, Path("data"))
         if located.downloads:
-            return _missing(dataset, root)
+            here = [source for source in sources if source != "torchvision"]
+            if not here or root is None:
+                return _missing(dataset, root)
+            locate(dataset, root, here, Path("data"))  # says what is missing here
         raw = located.load()
-    except NotFound:
-        return _missing(dataset, root)
+    except NotFound as reason:
+        return _missing(dataset, root, reason.tried)
     except UserError as error:
         return Finding("data", dataset.name, "problem", str(error))
     counts = len(raw.train.labels), len(raw.test.labels), len(raw.class_names)
@@ -165,11 +173,11 @@ def _images(training: int, test: int, classes: int, where: str) -> str:
     return f"{training:,} training and {test:,} test images of {classes} classes: {where}"
 
 
-def _missing(dataset: Dataset, root: Path | None) -> Finding:
+def _missing(dataset: Dataset, root: Path | None, tried: str = "") -> Finding:
     place = Path(root or "data_root") / dataset.folders[0]
-    return Finding(
-        "data", dataset.name, "missing", f"not in {shown(place)}; get it: {dataset.obtain}"
-    )
+    why = f" ({tried})" if tried and place.exists() else ""
+    text = f"not in {shown(place)}{why}; get it: {dataset.obtain}"
+    return Finding("data", dataset.name, "missing", text)
 
 
 def data_sets_there(config: Config, scale: Scale, findings: Iterable[Finding]) -> list[str]:

@@ -18,7 +18,14 @@ from metaug.files import atomic_write_bytes, atomic_write_text, exclusive
 from metaug.seeds import derive_seed
 from metaug.spec import TrialSpec
 from metaug.suite.done import mark_done
-from metaug.suite.record import failure_path, read_failure, read_record, record_path, write_record
+from metaug.suite.record import (
+    failure_path,
+    put_aside,
+    read_failure,
+    read_record,
+    record_path,
+    write_record,
+)
 from metaug.training.curve import curve_csv
 from metaug.training.images import TrainingSet, evaluation_split
 from metaug.training.loop import train
@@ -91,12 +98,13 @@ def _run_trial(
     }
     # a folder for these data: what was begun on others is not gone on with
     folder = checkpoints / prepared.digest[:12]
+    put_aside(record, prepared.digest)
     try:
         numbers = _numbers(spec, trial, prepared, record, folder, runtime, keep_encoders)
     except Diverged as error:
         print(f"{spec}: trial {trial} failed: {error}; the others go on", flush=True)
+        put_aside(failure, prepared.digest)
         write_record(failure, spec, trial, prepared.digest, {**origin, "reason": str(error)})
-        record.unlink(missing_ok=True)  # of other data
         return
     write_record(record, spec, trial, prepared.digest, {**origin, **numbers})
     failure.unlink(missing_ok=True)

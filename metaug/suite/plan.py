@@ -4,6 +4,7 @@ import hashlib
 import importlib
 import pkgutil
 import sys
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from functools import cached_property
@@ -323,6 +324,25 @@ class Plan:
             for trial in self._counted
         )
         return [record for record in found if record is not None]
+
+    def of_other_images(self) -> str:
+        """A sentence about the records that do not count, because they are of other images than the
+        prepared ones; empty where there are none."""
+        counts = Counter[str]()
+        for spec in self.specs.values():
+            counted = {record["trial"] for record in self.read_records(spec)}
+            counts[spec.dataset] += sum(
+                read_record(path, spec, trial) is not None
+                for trial in self._counted
+                if trial not in counted and (path := record_path(self.folder(spec), trial)).exists()
+            )
+        texts = [f"{count} of {name}" for name, count in counts.items() if count]
+        if not texts:
+            return ""
+        return (
+            f"Records of other images than those in data/ do not count: {', '.join(texts)}. Images "
+            "are the same if their prepared arrays have the same SHA-256 digest."
+        )
 
     def failures(self, spec: TrialSpec) -> list[Failure]:
         """The trials of a spec that failed, and why, by trial."""

@@ -171,6 +171,24 @@ def _read(
     return outcome if data in (None, outcome["data"]) else None
 
 
+def put_aside(path: Path, data: str) -> None:
+    """Move a record or failure of other data out of the way of a new one, and say so: its numbers
+    are not lost.
+
+    Args:
+        path: where the new one is to be.
+        data: digest of the data of the new one.
+    """
+    try:
+        found = json.loads(path.read_bytes())["data"]
+    except (OSError, ValueError, RecursionError, KeyError, TypeError):
+        return
+    if isinstance(found, str) and found != data:
+        aside = path.with_name(f"{path.name}.{found[:12]}")
+        path.replace(aside)
+        print(f"{path} is of other images: kept as {aside.name}", flush=True)
+
+
 def _what_is_wrong(outcome: Any, kind: type[_Outcome], spec: TrialSpec, trial: int) -> str:
     if isinstance(outcome, dict) and outcome.get("format", FORMAT) != FORMAT:
         return f"has format {outcome['format']!r} instead of {FORMAT}"

@@ -144,6 +144,8 @@ class LogHandler(LogHandlerBase):
             f"{', '.join(self._targets())} at scale {self._plan.scale.name}: "
             + (counted(to_do, "trial") + " to train" if to_do else "nothing to train")
         )
+        if others := self._plan.of_other_images():
+            self._problem(others, "yellow")
         if sys.stderr.isatty():  # rich may have been told that a log is a terminal
             self._bars = Bars(trainings)
 

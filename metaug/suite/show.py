@@ -17,6 +17,7 @@ from metaug.reporting.tables import Cell, Table
 from metaug.spec import TrialSpec, suggestion
 from metaug.suite.plan import Plan
 from metaug.suite.report import training_of
+from metaug.suite.summary import settings_of
 
 SCORECARD = "scorecard"
 
@@ -79,7 +80,7 @@ def _resolve(plan: Plan, address: str) -> tuple[Any, ...]:
             raise UserError(f"{SCORECARD} has no claim {name!r}; it has C1 to {_CLAIMS[-1]}")
         return "claim", name
     if artefact not in {*plan.specs_of, *plan.rendered}:
-        known = [*plan.specs_of, *plan.rendered, SCORECARD]
+        known = [*plan.specs_of, *plan.rendered, SCORECARD, *_CLAIMS]
         raise UserError(f"unknown artefact or spec {artefact!r}; {suggestion(artefact, known)}")
     if not place:
         return "trainings", artefact
@@ -185,6 +186,10 @@ def _point_as_json(plan: Plan, artefact: str, place: tuple[str, ...]) -> dict[st
 
 def _query(plan: Plan, artefact: str, place: tuple[str, ...]) -> Query:
     cells = {tuple(map(str, key)): query for key, query in plan.cells.get(artefact, {}).items()}
+    if artefact not in plan.artefacts:
+        raise UserError(f"{artefact} has no numbers: it is drawn from the code")
+    if not cells:
+        raise UserError(f"{artefact} has no numbers of these methods and data sets")
     if place not in cells:
         known = [":".join(key) for key in cells]
         raise UserError(
@@ -235,7 +240,8 @@ def _found_cell(plan: Plan, artefact: str, row_name: str, column_name: str) -> C
     if math.isnan(cell.ours.mean) and not _is_quoted(row_name):
         raise UserError(
             f"{artefact}:{row_name}:{column_name} has not been run; "
-            f"snakemake --cores all {artefact} runs what is missing"
+            f"snakemake --cores all {artefact}{settings_of(plan)} runs what is missing. "
+            f"{plan.of_other_images()}".rstrip()
         )
     return cell
 

@@ -7,6 +7,7 @@ import shutil
 import sys
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 from rich.console import Console
 from rich.text import Text
@@ -89,15 +90,15 @@ def next_commands(plan: Plan, targets: Iterable[str]) -> list[tuple[str, str]]:
     shown = [name for name in (*plan.tables, *plan.artefacts) if name in names & {*plan.rendered}]
     address = _address(plan, shown[0]) if shown else "C1"
     purpose = "the comparisons behind a claim" if address == "C1" else "what is behind a number"
-    settings = "".join(f" {text}" for text in _settings(plan))
-    behind = f"metaug show {address}{settings and ' --config' + settings}"
+    settings = settings_of(plan)
+    behind = f"metaug show {address}{settings}"
     if scale == "smoke":
         more = ("make lite DATA=DIR", "Table 1 on real images; DIR is the folder of the data sets")
     elif names & {"report", "all"}:
         more = (f"metaug bundle --scale {scale}", "all records in one file, to hand on")
     else:
         more = (
-            f"snakemake --cores all report --config{settings}",
+            f"snakemake --cores all report{settings}",
             "everything on one page; trains what is missing for it",
         )
     return [(typed(command), why) for command, why in ((behind, purpose), more)]
@@ -116,15 +117,18 @@ def _address(plan: Plan, artefact: str) -> str:
     return artefact
 
 
-def _settings(plan: Plan) -> list[str]:
-    """What this run's config has that config/config.yaml has not, as KEY=VALUE for a shell."""
+def settings_of(plan: Plan, **changes: Any) -> str:
+    """What this config, with some changes, has that config/config.yaml has not: ` --config
+    KEY=VALUE …` for a shell; empty where there is nothing."""
     file = Config.model_validate(read_config(CONFIG) if CONFIG.exists() else {})
-    here, there = plan.config.model_dump(mode="json"), file.model_dump(mode="json")
-    return [
+    here = plan.config.model_dump(mode="json") | changes
+    there = file.model_dump(mode="json")
+    settings = [
         shlex.quote(f"{key}={value if isinstance(value, str) else json.dumps(value)}")
         for key, value in here.items()
         if value != there[key]
     ]
+    return " ".join([" --config", *settings]) if settings else ""
 
 
 def typed(command: str) -> str:

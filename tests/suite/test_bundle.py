@@ -171,6 +171,23 @@ def test_another_zip_file_is_no_bundle(members, message):
         import_bundle(Path("other.zip"))
 
 
+def test_an_export_loses_no_records_and_no_other_file(project):
+    write_bundle("lite", Path("bundle.zip"))
+    lost = next(Path("results/lite/trials").glob("*/trial_001.json"))
+    record = lost.read_text()
+    lost.unlink()
+    before = Path("bundle.zip").read_bytes()
+    with pytest.raises(UserError, match=r"bundle.zip has 1 records that are not here .* import"):
+        write_bundle("lite", Path("bundle.zip"))
+    assert Path("bundle.zip").read_bytes() == before
+    lost.write_text(record)
+    assert write_bundle("lite", Path("bundle.zip")) == 2 * TRIALS
+    Path("notes.md").write_text("precious")
+    with pytest.raises(UserError, match=r"notes.md is no bundle: .* name another file"):
+        write_bundle("lite", Path("notes.md"))
+    assert Path("notes.md").read_text() == "precious"
+
+
 def test_another_file_or_none_is_no_bundle():
     Path("text.zip").write_text("hello")
     with pytest.raises(UserError, match=r"text.zip is no bundle: "):

@@ -72,6 +72,21 @@ def test_every_data_set_is_found_or_it_is_said_where_to_get_it(run, root):
         assert f"· {name}: not in {place}; get it: {DATASETS[name].obtain}" in out
 
 
+def test_images_of_ones_own_are_found(run, root):
+    (root / "cifar10").rename(root / "leaves")
+    status, out, _ = run("--config", f"data_root={root}", "datasets=[leaves]")
+    assert status == 0
+    assert f"✓ leaves: 6 training and 6 test images of 2 classes: {root}/leaves, your own" in out
+    assert "datasets=[leaves]" in out
+
+
+def test_a_folder_that_is_not_complete_is_said_to_be_so(run, root):
+    shutil.rmtree(root / "cifar10/train")
+    _, out, _ = run("--config", f"data_root={root}")
+    (line,) = (line for line in out.splitlines() if " cifar10: " in line)
+    assert "train" in line.partition("; get it: ")[0]
+
+
 def test_what_is_there_is_a_command_to_type(run, root):
     status, out, _ = run("--scale", "lite", "--command", "--config", f"data_root={root}")
     assert status == 0

@@ -291,6 +291,24 @@ def test_a_training_begun_on_other_data_is_not_gone_on_with(
     assert [numbers(r) for r in ours.values()] == [numbers(r) for r in undisturbed.values()]
 
 
+def test_a_record_of_other_images_is_kept_beside_the_new_one(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run(make_spec(), data, tmp_path, range(1))
+    (path,) = (tmp_path / "out").glob("trial_*.json")
+    before, digest = path.read_bytes(), open_prepared(data).digest
+    found = open_prepared(data)
+    negatives = replace(found.train, images=255 - found.train.images)
+    changed = replace(found, train=negatives, digest="0" * 64)
+    monkeypatch.setattr(job, "open_prepared", lambda folder: changed)
+    capsys.readouterr()
+    run(make_spec(), data, tmp_path, range(1))
+    aside = path.with_name(f"{path.name}.{digest[:12]}")
+    assert f"{path} is of other images: kept as {aside.name}\n" in capsys.readouterr().out
+    assert aside.read_bytes() == before
+    assert json.loads(path.read_bytes())["data"] == "0" * 64
+
+
 def test_a_trial_that_another_process_trains_is_waited_for(data: Path, tmp_path: Path) -> None:
     """Two processes at once: every trial is trained once, and both end well."""
     context = multiprocessing.get_context("spawn")
