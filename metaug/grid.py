@@ -96,11 +96,49 @@ class Grid:
         known, wanted = registered_methods(), self.config.methods
         return tuple(m for m in methods if m in known and (wanted is None or m in wanted))
 
-    def values(self, key: str, default: tuple[Value, ...]) -> tuple[Value, ...]:
+    def values(
+        self, key: str, default: tuple[Value, ...], among: Iterable[Value] | None = None
+    ) -> tuple[Value, ...]:
         """What an artefact runs over: the scale's `grid[key]`, else the paper's `default`; of the
-        type of the default."""
+        type of the default.
+
+        Args:
+            key: artefact and what it runs over, as `table5.delta`.
+            default: of the paper.
+            among: what is allowed, where not every value of the type is.
+
+        Raises:
+            UserError: the scale gives none, or one that is not allowed; names scale and key.
+        """
         kind: Any = type(default[0])
-        return tuple(kind(value) for value in self.scale.grid.get(key, default))
+        where = f"scale {self.scale.name}: grid.{key}"
+        given = self.scale.grid.get(key, default)
+        try:
+            values = tuple(kind(value) for value in given)
+        except (TypeError, ValueError):
+            raise UserError(
+                f"{where}: {brief(given)} are not all of type {kind.__name__}"
+            ) from None
+        if not values:
+            raise UserError(f"{where} has no value; leave the key out for the paper's")
+        known = list(values if among is None else among)
+        for value in values:
+            if value not in known:
+                raise UserError(f"{where}: unknown {value!r}; {suggestion(value, map(str, known))}")
+        return values
+
+    def value(self, key: str, default: Value) -> Value:
+        """The one value of `grid[key]`, as `values`.
+
+        Raises:
+            UserError: the scale gives several, too.
+        """
+        values = self.values(key, (default,))
+        if len(values) > 1:
+            raise UserError(
+                f"scale {self.scale.name}: grid.{key} takes one value, not {len(values)}"
+            )
+        return values[0]
 
     def spec(
         self,

@@ -403,6 +403,24 @@ def test_what_is_no_file_is_not_read(project, refused, monkeypatch, make):
     refused(cli.main, expected="(cannot read|no) config/config.yaml.*")
 
 
+GRIDS = {
+    "table5.delta: [a]": r"table5.delta: \('a',\) are not all of type float",
+    "table5.delta: []": "table5.delta has no value; leave the key out for the paper's",
+    "table3.batch_size: [64, 128]": "table3.batch_size takes one value, not 2",
+    "table4.sets: [1, 99]": "table4.sets: unknown 99; known: 1, 2, .*",
+    "extra2.switches: [los]": "extra2.switches: unknown 'los'; did you mean 'loss'?",
+    "figure4.methods: [simclrr]": "figure4.methods: unknown 'simclrr'; did you mean 'simclr'?",
+}
+"""What an artefact of a scale of one's own runs over."""
+
+
+@pytest.mark.parametrize("line", GRIDS)
+def test_a_bad_grid_of_a_scale_is_refused(project, refused, line):
+    text = SCALE.replace("batch_size: 20", "batch_size: 16") + f"grid: {{{line}}}\n"
+    (project / "config/scales/mine.yaml").write_text(text)
+    refused(load_plan, {"scale": "mine"}, expected=f"scale mine: grid.{GRIDS[line]}")
+
+
 @pytest.mark.parametrize("case", SCALES)
 def test_a_bad_scale_is_refused(project, refused, case):
     change, expected = SCALES[case]

@@ -65,10 +65,10 @@ def variants(grid: Grid) -> dict[str, dict[str, Any]]:
         "published": text,
         "released": {"variant": "released", "views": VIEWS["released"]},
     }
-    (with_recipe,) = grid.values("extra2.recipe", (True,))
+    with_recipe = grid.value("extra2.recipe", default=True)
     if with_recipe:
         rows["recipe"] = {"preset": "own", **RELEASE_RECIPE}
-    for switch in grid.values("extra2.switches", tuple(SWITCHES)):
+    for switch in grid.values("extra2.switches", tuple(SWITCHES), among=SWITCHES):
         rows[switch] = {**text, **_switched(switch)}
     return rows
 

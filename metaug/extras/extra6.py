@@ -45,11 +45,12 @@ FOOTNOTES = (
 
 def cells(grid: Grid) -> dict[TablePlace, Query]:
     """The presets `own` that have a public number, and the untrained network."""
-    (epochs,) = grid.values("extra6.epochs", (EPOCHS,))
+    epochs = grid.value("extra6.epochs", EPOCHS)
     own: dict[str, Any] = {"preset": "own", "epochs": epochs}
     found: dict[TablePlace, Query] = {}
     for dataset in grid.datasets(DATASET):
-        for method in grid.wanted((*grid.values("extra6.methods", tuple(LIGHTLY_KNN)), FLOOR)):
+        methods = grid.values("extra6.methods", tuple(LIGHTLY_KNN), among=LIGHTLY_KNN)
+        for method in grid.wanted((*methods, FLOOR)):
             changes = {} if method == FLOOR else own
             measures = ACCURACIES if method == FLOOR else ACCURACIES | LOSSES
             found |= row_cells(method, grid.spec(method, dataset, BACKBONE, **changes), measures)

@@ -74,7 +74,7 @@ def cells(grid: Grid) -> dict[TablePlace, Query]:
     """The methods that the paper prints for each network, and their floors."""
     found: dict[TablePlace, Query] = {}
     resnet = {f"resnet50_{metric}": ("pool", metric) for metric in ("top1", "top5")}
-    (batch_size,) = grid.values("table3.batch_size", (4096,))
+    batch_size = grid.value("table3.batch_size", 4096)
     for dataset in grid.datasets(DATASETS[0]) or grid.datasets(DATASETS[1]):
         for method in grid.wanted(CONV_METHODS):
             found |= row_cells(method, grid.spec(method, dataset), {"conv_top1": ("conv", "top1")})

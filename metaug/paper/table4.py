@@ -24,6 +24,8 @@ SETS = (
 )
 """Sets 1 to 8; set 5 is the one of all other tables."""
 
+SET_NUMBERS = tuple(range(1, len(SETS) + 1))
+
 OPERATIONS = {
     "hflip": "Flip",
     "rotate": "Rotate",
@@ -64,7 +66,7 @@ def cells(grid: Grid) -> dict[TablePlace, Query]:
     found: dict[TablePlace, Query] = {}
     for dataset in grid.datasets(DATASET):
         for method in grid.wanted(METHODS):
-            for number in grid.values("table4.sets", (1, 2, 3, 4, 5, 6, 7, 8)):
+            for number in grid.values("table4.sets", SET_NUMBERS, among=SET_NUMBERS):
                 if has_set(method, number):
                     spec = grid.spec(method, dataset, augmentation=recipe(method, number))
                     found[f"set{number}", method] = Query(spec, "fc")
