@@ -144,10 +144,13 @@ class LogHandler(LogHandlerBase):
             f"{', '.join(self._targets())} at scale {self._plan.scale.name}: "
             + (counted(to_do, "trial") + " to train" if to_do else "nothing to train")
         )
-        if others := self._plan.of_other_images():
-            self._problem(others, "yellow")
+        self._name_other_images()
         if sys.stderr.isatty():  # rich may have been told that a log is a terminal
             self._bars = Bars(trainings)
+
+    def _name_other_images(self) -> None:
+        if self._plan and (others := self._plan.of_other_images()):
+            self._problem(others, "yellow")
 
     def _finish(self) -> None:
         assert self._plan is not None
@@ -166,6 +169,7 @@ class LogHandler(LogHandlerBase):
             self._problem(text, "red" if record.levelno >= logging.ERROR else "yellow")
         elif event is None and text.startswith(_NOTHING):
             self._say("Nothing to be done: every file is up to date.")
+            self._name_other_images()
             self._finish()
         elif event is None and _WORTH_SAYING.search(text):
             self._say(text)
