@@ -5,6 +5,7 @@ The table is in docs/verdicts.md; the level that the looks have together is prin
 
 import math
 from collections.abc import Callable, Sequence
+from itertools import pairwise
 
 import numpy as np
 from scipy import stats
@@ -28,7 +29,7 @@ def levels_of(spending: Callable[[float], float], p: Sequence[np.ndarray]) -> li
     spent there, the others are found from one-sided p-values without any effect."""
     spent = [spending(look / LOOKS[-1]) / 2 for look in LOOKS]
     levels, alive = [spent[0]], p[0] > spent[0]
-    for values, before, after in zip(p[1:], spent, spent[1:], strict=False):
+    for values, (before, after) in zip(p[1:], pairwise(spent), strict=True):
         count = int((after - before) * len(values))
         levels.append(float(np.sort(values[alive])[count - 1]))
         alive &= values > levels[-1]

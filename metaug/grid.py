@@ -96,19 +96,12 @@ class Grid:
         known, wanted = registered_methods(), self.config.methods
         return tuple(m for m in methods if m in known and (wanted is None or m in wanted))
 
-    def values(
-        self, key: str, default: tuple[Value, ...], among: Iterable[Value] | None = None
-    ) -> tuple[Value, ...]:
+    def values(self, key: str, default: tuple[Value, ...]) -> tuple[Value, ...]:
         """What an artefact runs over: the scale's `grid[key]`, else the paper's `default`; of the
         type of the default.
 
-        Args:
-            key: artefact and what it runs over, as `table5.delta`.
-            default: of the paper.
-            among: what is allowed, where not every value of the type is.
-
         Raises:
-            UserError: the scale gives none, or one that is not allowed; names scale and key.
+            UserError: the scale gives none, or one of another type; names scale and key.
         """
         kind: Any = type(default[0])
         where = f"scale {self.scale.name}: grid.{key}"
@@ -116,15 +109,23 @@ class Grid:
         try:
             values = tuple(kind(value) for value in given)
         except (TypeError, ValueError):
-            raise UserError(
-                f"{where}: {brief(given)} are not all of type {kind.__name__}"
-            ) from None
+            type_ = kind.__name__
+            raise UserError(f"{where}: {brief(given)} are not all of type {type_}") from None
         if not values:
             raise UserError(f"{where} has no value; leave the key out for the paper's")
-        known = list(values if among is None else among)
+        return values
+
+    def choices(self, key: str, default: tuple[Value, ...]) -> tuple[Value, ...]:
+        """As `values`, where a scale may only choose from the `default`.
+
+        Raises:
+            UserError: the scale gives something else, too.
+        """
+        values = self.values(key, default)
         for value in values:
-            if value not in known:
-                raise UserError(f"{where}: unknown {value!r}; {suggestion(value, map(str, known))}")
+            if value not in default:
+                known = suggestion(value, map(str, default))
+                raise UserError(f"scale {self.scale.name}: grid.{key}: unknown {value!r}; {known}")
         return values
 
     def value(self, key: str, default: Value) -> Value:

@@ -68,7 +68,7 @@ def variants(grid: Grid) -> dict[str, dict[str, Any]]:
     with_recipe = grid.value("extra2.recipe", default=True)
     if with_recipe:
         rows["recipe"] = {"preset": "own", **RELEASE_RECIPE}
-    for switch in grid.values("extra2.switches", tuple(SWITCHES), among=SWITCHES):
+    for switch in grid.choices("extra2.switches", tuple(SWITCHES)):
         rows[switch] = {**text, **_switched(switch)}
     return rows
 

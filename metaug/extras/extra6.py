@@ -49,7 +49,7 @@ def cells(grid: Grid) -> dict[TablePlace, Query]:
     own: dict[str, Any] = {"preset": "own", "epochs": epochs}
     found: dict[TablePlace, Query] = {}
     for dataset in grid.datasets(DATASET):
-        methods = grid.values("extra6.methods", tuple(LIGHTLY_KNN), among=LIGHTLY_KNN)
+        methods = grid.choices("extra6.methods", tuple(LIGHTLY_KNN))
         for method in grid.wanted((*methods, FLOOR)):
             changes = {} if method == FLOOR else own
             measures = ACCURACIES if method == FLOOR else ACCURACIES | LOSSES

@@ -41,7 +41,7 @@ FOOTNOTES = (
 
 def methods_of(grid: Grid) -> tuple[str, ...]:
     """The rows: those of Table 1 that the scale has."""
-    return grid.values("extra7.methods", METHODS, among=METHODS)
+    return grid.choices("extra7.methods", METHODS)
 
 
 def cells(grid: Grid) -> dict[TablePlace, Query]:

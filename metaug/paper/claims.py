@@ -388,7 +388,7 @@ def larger_batches_help(grid: Grid) -> list[Part]:
     the others (those without its loss: not `metaug`, choice) is greater at the smallest batch."""
     places = Places(figure4, grid)
     ours = ("metaug_oucl", "metaug")
-    methods = grid.values("figure4.methods", figure4.METHODS, among=figure4.METHODS)
+    methods = grid.choices("figure4.methods", figure4.METHODS)
     others = [m for m in methods if m not in ours]
     sizes = sorted(grid.values("figure4.batch_size", figure4.BATCH_SIZES))
     smallest, largest = sizes[0], sizes[-1]

@@ -50,7 +50,7 @@ def cells(grid: Grid) -> dict[tuple[str, str, int], Query]:
     """Every method with every batch size, at equal epochs and at equal steps."""
     found = {}
     for dataset in grid.datasets(DATASET):
-        for method in grid.wanted(grid.values("figure4.methods", METHODS, among=METHODS)):
+        for method in grid.wanted(grid.choices("figure4.methods", METHODS)):
             epochs = grid.spec(method, dataset).epochs
             for size in grid.values("figure4.batch_size", BATCH_SIZES):
                 spec = grid.spec(method, dataset, batch_size=size)

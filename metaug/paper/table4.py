@@ -66,7 +66,7 @@ def cells(grid: Grid) -> dict[TablePlace, Query]:
     found: dict[TablePlace, Query] = {}
     for dataset in grid.datasets(DATASET):
         for method in grid.wanted(METHODS):
-            for number in grid.values("table4.sets", SET_NUMBERS, among=SET_NUMBERS):
+            for number in grid.choices("table4.sets", SET_NUMBERS):
                 if has_set(method, number):
                     spec = grid.spec(method, dataset, augmentation=recipe(method, number))
                     found[f"set{number}", method] = Query(spec, "fc")

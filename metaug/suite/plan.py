@@ -330,12 +330,13 @@ class Plan:
         prepared ones; empty where there are none."""
         counts = Counter[str]()
         for spec in self.specs.values():
-            counted = {record["trial"] for record in self.read_records(spec)}
-            counts[spec.dataset] += sum(
-                read_record(path, spec, trial) is not None
+            if (data := self.data_digest(spec)) is None:
+                continue
+            found = (
+                read_record(record_path(self.folder(spec), trial), spec, trial)
                 for trial in self._counted
-                if trial not in counted and (path := record_path(self.folder(spec), trial)).exists()
             )
+            counts[spec.dataset] += sum(r is not None and r["data"] != data for r in found)
         texts = [f"{count} of {name}" for name, count in counts.items() if count]
         if not texts:
             return ""

@@ -12,7 +12,7 @@ from typing import Any
 from rich.console import Console
 from rich.text import Text
 
-from metaug.config import CONFIG, Config, read_config
+from metaug.config import Config, config_file, read_config
 from metaug.reporting.tables import Table
 from metaug.reporting.terminal import scorecard_in_terminal, table_in_terminal
 from metaug.suite.plan import Plan
@@ -120,7 +120,7 @@ def _address(plan: Plan, artefact: str) -> str:
 def settings_of(plan: Plan, **changes: Any) -> str:
     """What this config, with some changes, has that config/config.yaml has not: ` --config
     KEY=VALUE …` for a shell; empty where there is nothing."""
-    file = Config.model_validate(read_config(CONFIG) if CONFIG.exists() else {})
+    file = Config.model_validate(read_config(config_file()))
     here = plan.config.model_dump(mode="json") | changes
     there = file.model_dump(mode="json")
     settings = [
