@@ -24,6 +24,7 @@ from snakemake_interface_logger_plugins.base import LogHandlerBase
 from snakemake_interface_logger_plugins.common import LogEvent
 
 from metaug.reporting.names import counted
+from metaug.spec import suggestion
 from metaug.suite.bars import Bars, Job
 from metaug.suite.plan import Plan
 from metaug.suite.remaining import Training, trainings_of
@@ -50,6 +51,9 @@ _NOTHING = "Nothing to be done"
 _WORTH_SAYING = re.compile("^(Terminating processes|Will exit after)|has been submitted with")
 _SAID_BY_THE_JOB = re.compile("CalledProcessError|^Exiting because a job execution failed")
 _SOME_FAILED = "At least one job did not complete successfully"
+_NO_TARGET = re.compile("^MissingRuleException:\nNo rule to produce ([^\\s/.]+) ")
+_COLLECTIONS = ("all", "tables", "figures", "scorecard", "report", "plan")
+"""The targets that are no artefact."""
 
 
 def tell(**what: Any) -> None:
@@ -210,6 +214,9 @@ class LogHandler(LogHandlerBase):
                 f"{failed} failed, for the reasons above. What was finished is kept: the "
                 "same command goes on from there."
             )
+        if (unknown := _NO_TARGET.match(text)) and self._plan is not None:
+            targets = suggestion(unknown[1], (*self._plan.rendered, *_COLLECTIONS))
+            text = f"error: unknown target {unknown[1]!r}; {targets}"
         self._say(text, style)
 
     def _say(self, text: str, style: str = "") -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+from snakemake.exceptions import MissingRuleException
 from snakemake_interface_logger_plugins.common import LogEvent
 
 from metaug.suite.plan import Plan, load_plan
@@ -84,6 +85,28 @@ def test_warnings_and_errors_are_shown(handler, capsys):
     emit(handler, "The disk is [nearly] full", logging.WARNING)
     emit(handler, "MissingInputException: no x", logging.ERROR, event=LogEvent.ERROR)
     assert capsys.readouterr().err == "The disk is [nearly] full\nMissingInputException: no x\n"
+
+
+@pytest.mark.parametrize(
+    ("target", "expected"),
+    [
+        ("tabel1", "unknown target 'tabel1'; did you mean 'table1'?"),
+        ("scoreboard", "unknown target 'scoreboard'; did you mean 'scorecard'?"),
+        ("xyz", "unknown target 'xyz'; known: all, dots1, extra1, "),
+    ],
+)
+def test_an_unknown_target_is_one_line(handler, capsys, target, expected):
+    text = str(MissingRuleException(target))
+    emit(handler, f"MissingRuleException:\n{text}", logging.ERROR, event=LogEvent.ERROR)
+    said = capsys.readouterr().err
+    assert said.startswith(f"error: {expected}")
+    assert said.count("\n") == 1
+
+
+def test_an_unknown_file_is_named_by_snakemake(handler, capsys):
+    text = f"MissingRuleException:\n{MissingRuleException('results/x.csv')}"
+    emit(handler, text, logging.ERROR, event=LogEvent.ERROR)
+    assert capsys.readouterr().err == f"{text}\n"
 
 
 def test_a_job_of_a_cluster_says_what_is_wrong_by_its_log(handler, plan, capsys):

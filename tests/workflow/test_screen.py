@@ -127,6 +127,15 @@ def test_a_wrong_config_is_one_line(fresh: Project) -> None:
 
 
 @pytest.mark.end_to_end
+def test_a_wrong_target_is_one_line(fresh: Project) -> None:
+    status, written = in_terminal(fresh, "tabel1")
+    assert status == 1
+    assert error_lines("\n".join(shown(written))) == [
+        "error: unknown target 'tabel1'; did you mean 'table1'?"
+    ]
+
+
+@pytest.mark.end_to_end
 @pytest.mark.parametrize("option", ["--dry-run", "--printshellcmds"])
 def test_snakemakes_own_report_can_be_asked_for(finished: Project, option: str) -> None:
     (finished.folder / "results/smoke/tables/table1.md").unlink()
