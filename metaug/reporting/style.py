@@ -143,13 +143,18 @@ def shown_width(figure: Figure) -> int:
 def svg_uri(figure: Figure) -> str:
     """A figure as SVG in a data URI: an image of its own, whose names cannot clash with others.
 
-    It can stand between double quotes as it is. Coordinates are cut to a hundredth of a point, and
-    what it needs no quoting for is not quoted: a page of all figures is a third smaller.
+    It can stand between double quotes as it is. Coordinates are cut to a hundredth of a point, what
+    needs no quoting is not quoted, and letters are placed and named as shortly as SVG allows: a
+    page of all figures is half as large.
     """
     buffer = io.BytesIO()
     with plot_style(), matplotlib.rc_context({"svg.hashsalt": "metaug"}):
         figure.savefig(buffer, format="svg", metadata={"Date": None})
     svg = re.sub(r"\s+", " ", buffer.getvalue().decode())
     svg = re.sub(r"(\d\d\.\d\d)\d+", r"\1", svg)
+    svg = re.sub(r"<!--.*?-->|<metadata>.*?</metadata>", "", svg)
+    svg = re.sub(r'(<use [^>]*)transform="translate\(([\d.]+) 0\)"', r'\1x="\2"', svg)
+    svg = re.sub('(#|id=")DejaVuSans', r"\1", svg)
+    svg = svg.replace("xlink:href", "href").replace("> <", "><")
     svg = svg.replace("'", "&apos;").replace('"', "'")
     return "data:image/svg+xml," + quote(svg, safe=" /:=;,'()!*@?+$")
