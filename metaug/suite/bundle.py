@@ -79,9 +79,10 @@ def import_bundle(path: Path, results: Path = Path("results")) -> Imported:
 
     Raises:
         UserError: it is no bundle, was tampered with, holds a record that is not what it says it
-            is, or one that contradicts ours; names the record.
+            is, or some that contradict ours; names the first. Times do not contradict each other.
     """
     fresh: dict[Path, Record] = {}
+    contradicted: list[tuple[Path, TrialSpec, int]] = []
     known = superseded = 0
     for record in _read_bundle(path):
         spec = _spec_of(record, path)
@@ -92,17 +93,26 @@ def import_bundle(path: Path, results: Path = Path("results")) -> Imported:
         ours = read_record(target, spec, record["trial"])
         if ours is None:
             fresh[target] = record
-        elif ours["rows"] == record["rows"]:
+        elif _numbers(ours) == _numbers(record):
             known += 1
         else:
-            raise UserError(
-                f"{path}: trial {record['trial']} of {spec.method} on {spec.dataset} (spec "
-                f"{spec.hash}) has other numbers than {target}; remove that file to take the "
-                "bundle's"
-            )
+            contradicted.append((target, spec, record["trial"]))
+    if contradicted:
+        target, spec, trial = contradicted[0]
+        others = f", and so have {len(contradicted) - 1} more" if len(contradicted) > 1 else ""
+        raise UserError(
+            f"{path}: trial {trial} of {spec.method} on {spec.dataset} (spec {spec.hash}) has "
+            f"other numbers than {target}{others}; to take the bundle's, remove "
+            + " ".join(str(ours) for ours, _, _ in contradicted)
+        )
     for target, record in fresh.items():
         atomic_write_text(target, json.dumps(record, indent=1) + "\n")
     return Imported(len(fresh), known, superseded)
+
+
+def _numbers(record: Record) -> list[dict[str, Any]]:
+    """The rows of a record without the times: two runs of one trial never take equally long."""
+    return [row for row in record["rows"] if not row["metric"].endswith("_seconds")]
 
 
 def _require_kept(path: Path, records: Iterable[Record]) -> None:

@@ -115,6 +115,25 @@ def test_records_that_contradict_ours_are_refused_by_name_and_nothing_is_written
     assert len([*Path("ours").rglob("*.json")]) == 1
 
 
+def test_all_that_contradict_ours_are_named_at_once():
+    write_bundle("lite", Path("bundle.zip"))
+    rows = [{"probe": "conv", "setting": "", "metric": "top1", "value": 1.0}]
+    ours = [str(write(SPECS[1], trial, results="ours", rows=rows)) for trial in (1, 2)]
+    with pytest.raises(UserError, match=f"and so have 1 more; .* remove {' '.join(ours)}$"):
+        import_bundle(Path("bundle.zip"), Path("ours"))
+
+
+def test_another_run_of_the_same_trial_contradicts_nothing_by_its_times():
+    write_bundle("lite", Path("bundle.zip"))
+    rows = record_of(SPECS[0], 0, TRIALS)["rows"]
+    times = [row for row in rows if row["metric"] == "train_seconds"]
+    assert times
+    for row in times:
+        row["value"] *= 2
+    write(SPECS[0], 0, results="ours", rows=rows)
+    assert import_bundle(Path("bundle.zip"), Path("ours")) == Imported(2 * TRIALS - 1, 1, 0)
+
+
 def test_a_tampered_bundle_is_refused():
     def better(record):
         record["rows"][0]["value"] += 1
