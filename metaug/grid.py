@@ -104,13 +104,14 @@ class Grid:
             UserError: the scale gives none, or one of another type; names scale and key.
         """
         kind: Any = type(default[0])
-        where = f"scale {self.scale.name}: grid.{key}"
+        where = self._where(key)
         given = self.scale.grid.get(key, default)
         try:
             values = tuple(kind(value) for value in given)
         except (TypeError, ValueError):
-            type_ = kind.__name__
-            raise UserError(f"{where}: {brief(given)} are not all of type {type_}") from None
+            raise UserError(
+                f"{where}: {brief(given)} are not all of type {kind.__name__}"
+            ) from None
         if not values:
             raise UserError(f"{where} has no value; leave the key out for the paper's")
         return values
@@ -125,7 +126,7 @@ class Grid:
         for value in values:
             if value not in default:
                 known = suggestion(value, map(str, default))
-                raise UserError(f"scale {self.scale.name}: grid.{key}: unknown {value!r}; {known}")
+                raise UserError(f"{self._where(key)}: unknown {value!r}; {known}")
         return values
 
     def value(self, key: str, default: Value) -> Value:
@@ -136,10 +137,11 @@ class Grid:
         """
         values = self.values(key, (default,))
         if len(values) > 1:
-            raise UserError(
-                f"scale {self.scale.name}: grid.{key} takes one value, not {len(values)}"
-            )
+            raise UserError(f"{self._where(key)} takes one value, not {len(values)}")
         return values[0]
+
+    def _where(self, key: str) -> str:
+        return f"scale {self.scale.name}: grid.{key}"
 
     def spec(
         self,

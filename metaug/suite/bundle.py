@@ -79,10 +79,10 @@ def import_bundle(path: Path, results: Path = Path("results")) -> Imported:
 
     Raises:
         UserError: it is no bundle, was tampered with, holds a record that is not what it says it
-            is, or some that contradict ours; names the first. Times do not contradict each other.
+            is, or some that contradict ours; names our files. Times do not contradict each other.
     """
     fresh: dict[Path, Record] = {}
-    contradicted: list[tuple[Path, TrialSpec, int]] = []
+    contradicted: dict[Path, str] = {}
     known = superseded = 0
     for record in _read_bundle(path):
         spec = _spec_of(record, path)
@@ -96,14 +96,15 @@ def import_bundle(path: Path, results: Path = Path("results")) -> Imported:
         elif _numbers(ours) == _numbers(record):
             known += 1
         else:
-            contradicted.append((target, spec, record["trial"]))
+            trial = f"trial {record['trial']} of {spec.method} on {spec.dataset}"
+            contradicted[target] = f"{trial} (spec {spec.hash})"
     if contradicted:
-        target, spec, trial = contradicted[0]
-        others = f", and so have {len(contradicted) - 1} more" if len(contradicted) > 1 else ""
+        first, *others = contradicted.values()
+        more = f", and so have {len(others)} more" if others else ""
+        files = " ".join(map(str, contradicted))
         raise UserError(
-            f"{path}: trial {trial} of {spec.method} on {spec.dataset} (spec {spec.hash}) has "
-            f"other numbers than {target}{others}; to take the bundle's, remove "
-            + " ".join(str(ours) for ours, _, _ in contradicted)
+            f"{path}: {first} has other numbers than ours{more}; to take the bundle's, "
+            f"remove {files}"
         )
     for target, record in fresh.items():
         atomic_write_text(target, json.dumps(record, indent=1) + "\n")
