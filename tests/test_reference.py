@@ -110,19 +110,20 @@ def test_the_readme_prints_the_comparisons_of_the_bundle(comparisons: pd.DataFra
             assert f"{effect} ± {(row.high - row.low) / 2:.2f}" in readme, text
 
 
-def test_the_pages_say_which_claims_are_decided(outcomes: list[Outcome]) -> None:
-    decided = {o.claim.id: o for o in outcomes if o.verdict != "not run"}
-    verdicts = {name: outcome.verdict for name, outcome in decided.items()}
+def test_the_findings_say_the_verdict_of_every_claim_that_was_run(outcomes: list[Outcome]) -> None:
+    run = {o.claim.id: o for o in outcomes if o.verdict != "not run"}
+    verdicts = {name: outcome.verdict for name, outcome in run.items()}
     assert verdicts == {
         "C1": "ruled out",
         "C1b": "contradicted",
         "C2": "ruled out",
         "C3": "contradicted",
+        "C8": "inconclusive",
     }
     findings = (ROOT / "docs/findings.md").read_text()
     claims = findings.partition("## The claims\n")[2].partition("\n## ")[0]
-    bold = re.findall(r"\*\*(C\d+b?), [^*]*:\s(contradicted|ruled\sout|reproduced)\*\*", claims)
+    bold = re.findall(r"\*\*(C\d+b?), [^*]*:\s([^*:]*)\*\*", claims)
     assert dict(bold) == verdicts
     for name in ("C1b", "C3"):  # what is ruled out has no p of the claim
         paragraph = claims.partition(f"**{name}, ")[2].partition("\n\n")[0]
-        assert f"(p = {decided[name].p_holm:.3f} after Holm" in paragraph, name
+        assert f"(p = {run[name].p_holm:.3f} after Holm" in paragraph, name

@@ -34,6 +34,11 @@ def duration(seconds: float) -> str:
     return f"{seconds / 60:.1f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
 
 
+def sort_key(value: float | None) -> str:
+    """What a table is sorted by, to six digits: more would only make the page larger."""
+    return "" if value is None else f"{value:.6g}"
+
+
 def escape_markdown(text: str) -> str:
     return text.translate({ord(character): "\\" + character for character in "\\|*_`<>[]"})
 
@@ -47,5 +52,6 @@ for _environment in (HTML, MARKDOWN):
         "interval": interval,
         "p_value": p_value,
         "duration": duration,
+        "sort_key": sort_key,
         "markdown": escape_markdown,
     }

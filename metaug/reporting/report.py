@@ -1,5 +1,6 @@
 """The report: one self-contained HTML page, from the verdicts down to every trial."""
 
+import html
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -72,7 +73,9 @@ class Training:
 
     @property
     def json(self) -> str:
-        return json.dumps(self.spec.model_dump(mode="json"), indent=1, ensure_ascii=False)
+        """The spec, escaped for the text of an element, where quotation marks stay as they are."""
+        text = json.dumps(self.spec.model_dump(mode="json"), indent=1, ensure_ascii=False)
+        return html.escape(text, quote=False)
 
 
 def write_report(

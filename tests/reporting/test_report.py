@@ -19,6 +19,7 @@ from metaug.config import Config, Scale
 from metaug.grid import Grid
 from metaug.reporting.claims import Claim, Outcome
 from metaug.reporting.figures import Drawing
+from metaug.reporting.html import sort_key
 from metaug.reporting.report import CURVE_HEIGHT, CURVE_WIDTH, Training, write_report
 from metaug.reporting.results import Query, Results
 from metaug.reporting.statements import Finding, Statement, quantity
@@ -217,7 +218,13 @@ def test_behind_a_number_stand_seed_curve_duration_commit_device_and_spec(report
     assert f"{COMMIT[:12]} + local changes" in block  # the second trial only
     assert block.count("local changes") == 1
     spec = re.search(r"<pre[^>]*>(.*?)</pre>", block, re.DOTALL)[1]
-    assert json.loads(spec.replace("&#34;", '"')) == trainings[0].spec.model_dump(mode="json")
+    assert json.loads(html.unescape(spec)) == trainings[0].spec.model_dump(mode="json")
+
+
+def test_numbers_to_sort_by_have_six_digits_at_most(report):
+    keys = re.findall(r'<td class="number" data-value="([^"]*)"', report.read_text())
+    assert keys
+    assert keys == [sort_key(float(key)) if key else "" for key in keys]
 
 
 def test_curves_stay_in_their_box(trainings):
