@@ -45,6 +45,7 @@ class Grid:
             **{name: _size(dataset, scale) for name, dataset in user_datasets.items()},
         }
         self.trials = config.trials or scale.trials
+        self.keys_read: set[str] = set()  # of the scale's `grid`, by `values`
         for name in (*(config.methods or ()), *config.overrides, *scale.methods):
             find_method(name)
         for name in config.datasets or ():
@@ -105,6 +106,7 @@ class Grid:
         """
         kind: Any = type(default[0])
         where = self._where(key)
+        self.keys_read.add(key)
         given = self.scale.grid.get(key, default)
         try:
             values = tuple(kind(value) for value in given)

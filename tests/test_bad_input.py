@@ -410,6 +410,7 @@ GRIDS = {
     "table4.sets: [1, 99]": "table4.sets: unknown 99; known: 1, 2, .*",
     "extra2.switches: [los]": "extra2.switches: unknown 'los'; did you mean 'loss'?",
     "figure4.methods: [simclrr]": "figure4.methods: unknown 'simclrr'; did you mean 'simclr'?",
+    "figure3.decays: [1]": "figure3.decays is read by no .*; did you mean 'figure3.decay'?",
 }
 """What an artefact of a scale of one's own runs over."""
 
@@ -419,6 +420,11 @@ def test_a_bad_grid_of_a_scale_is_refused(project, refused, line):
     text = SCALE.replace("batch_size: 20", "batch_size: 16") + f"grid: {{{line}}}\n"
     (project / "config/scales/mine.yaml").write_text(text)
     refused(load_plan, {"scale": "mine"}, expected=f"scale mine: grid.{GRIDS[line]}")
+
+
+def test_a_grid_may_have_keys_of_artefacts_that_the_user_leaves_out():
+    plan = load_plan({"scale": "lite", "methods": ["simclr"]})
+    assert "figure7.gamma" in plan.scale.grid.keys() - plan.grid.keys_read
 
 
 @pytest.mark.parametrize("case", SCALES)

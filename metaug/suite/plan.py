@@ -30,7 +30,7 @@ from metaug.reporting.figures import Drawing
 from metaug.reporting.looks import LOOKS
 from metaug.reporting.results import Query, Results, readout_of
 from metaug.reporting.tables import Table
-from metaug.spec import TrialSpec
+from metaug.spec import TrialSpec, suggestion
 from metaug.suite.cluster import files_mb, memory_mb
 from metaug.suite.done import mark_path, refresh_mark
 from metaug.suite.record import Failure, read_failure, read_record, record_path
@@ -78,8 +78,29 @@ class Plan:
 
     @cached_property
     def cells(self) -> dict[str, dict[Place, Query]]:
-        """The queries that fill each artefact's places."""
-        return {name: module.cells(self.grid) for name, module in self.artefacts.items()}
+        """The queries that fill each artefact's places.
+
+        Raises:
+            UserError: the scale's `grid` has a key that no artefact reads.
+        """
+        cells = {name: module.cells(self.grid) for name, module in self.artefacts.items()}
+        self._check_keys()
+        return cells
+
+    def _check_keys(self) -> None:
+        read = self.grid.keys_read
+        if self.scale.grid.keys() <= read:
+            return
+        # an artefact without the methods or data sets that the user wants may read none of its keys
+        whole = Grid(self.scale, Config(scale=self.scale.name))
+        for module in self.artefacts.values():
+            module.cells(whole)
+        read = read | whole.keys_read
+        for key in self.scale.grid.keys() - read:
+            raise UserError(
+                f"scale {self.scale.name}: grid.{key} is read by no table or figure; "
+                f"{suggestion(key, read)}"
+            )
 
     @cached_property
     def specs_of(self) -> dict[str, tuple[TrialSpec, ...]]:

@@ -190,18 +190,3 @@ def test_metaug_at_its_default_is_trained_once_for_all_artefacts_that_show_it(sc
         artefacts.remove(table4)
     for artefact in artefacts:
         assert default in specs_of(scale, artefact)
-
-
-@pytest.mark.parametrize("scale", ["smoke", "lite"])
-def test_every_grid_value_of_a_scale_is_used(scale, monkeypatch):
-    asked = set()
-    values = Grid.values
-
-    def recorded(self, key, default):
-        asked.add(key)
-        return values(self, key, default)
-
-    monkeypatch.setattr(Grid, "values", recorded)
-    for artefact in ARTEFACTS.values():
-        artefact.cells(plan_of(scale).grid)
-    assert set(plan_of(scale).scale.grid) <= asked
