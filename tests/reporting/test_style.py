@@ -180,11 +180,19 @@ def placed(svg) -> list[tuple[list[float], list[float]]]:
     return found
 
 
+def looks(svg) -> list[str]:
+    """The style of each element that has one, its own or that of its class."""
+    (sheet,) = (e.text for e in svg.iter() if e.tag.endswith("}style"))
+    classes = dict(re.findall(r"\.(\w+)\s*\{([^}]*)\}", sheet))
+    own = [e.get("style") or classes.get(e.get("class")) for e in svg.iter()]
+    return [re.sub(r"(\d\.\d\d)\d+", r"\1", look) for look in own if look]
+
+
 def test_a_figure_in_a_page_is_the_saved_one_to_a_hundredth_of_a_point(figure, tmp_path):
     figure.suptitle('what\'s "new" & <old>')
     uri = svg_uri(figure)
     assert not {*'"<>&'} & {*uri}
-    with plot_style():
+    with plot_style(), plt.rc_context({"svg.hashsalt": "metaug"}):
         figure.savefig(tmp_path / "saved.svg")
     (tmp_path / "shown.svg").write_text(unquote(uri.removeprefix("data:image/svg+xml,")))
     shown, saved = (ElementTree.parse(tmp_path / f"{name}.svg") for name in ("shown", "saved"))
@@ -192,3 +200,4 @@ def test_a_figure_in_a_page_is_the_saved_one_to_a_hundredth_of_a_point(figure, t
     for (ours, its_shape), (theirs, same_shape) in zip(placed(shown), placed(saved), strict=True):
         assert ours == pytest.approx(theirs, abs=0.01)
         assert its_shape == pytest.approx(same_shape, abs=0.01)
+    assert looks(shown) == looks(saved)
