@@ -105,7 +105,7 @@ class Grid:
             UserError: the scale gives none, or one of another type; names scale and key.
         """
         kind: Any = type(default[0])
-        where = self._where(key)
+        where = self.where(key)
         self.keys_read.add(key)
         given = self.scale.grid.get(key, default)
         try:
@@ -128,7 +128,7 @@ class Grid:
         for value in values:
             if value not in default:
                 known = suggestion(value, map(str, default))
-                raise UserError(f"{self._where(key)}: unknown {value!r}; {known}")
+                raise UserError(f"{self.where(key)}: unknown {value!r}; {known}")
         return values
 
     def value(self, key: str, default: Value) -> Value:
@@ -139,10 +139,11 @@ class Grid:
         """
         values = self.values(key, (default,))
         if len(values) > 1:
-            raise UserError(f"{self._where(key)} takes one value, not {len(values)}")
+            raise UserError(f"{self.where(key)} takes one value, not {len(values)}")
         return values[0]
 
-    def _where(self, key: str) -> str:
+    def where(self, key: str) -> str:
+        """A key of the scale's `grid`, as messages call it."""
         return f"scale {self.scale.name}: grid.{key}"
 
     def spec(

@@ -427,6 +427,14 @@ def test_a_grid_may_have_keys_of_artefacts_that_the_user_leaves_out():
     assert "figure7.gamma" in plan.scale.grid.keys() - plan.grid.keys_read
 
 
+def test_a_grid_is_checked_without_the_methods_that_its_scale_cannot_train(project):
+    text = SCALE.replace("image_size: 32", "image_size: 16") + "grid: {figure7.gamma: [0.4]}\n"
+    (project / "config/scales/mine.yaml").write_text(text)
+    with pytest.raises(SystemExit):
+        load_plan({"scale": "mine", "methods": ["infomin"]})
+    load_plan({"scale": "mine", "methods": ["simclr"]})
+
+
 @pytest.mark.parametrize("case", SCALES)
 def test_a_bad_scale_is_refused(project, refused, case):
     change, expected = SCALES[case]

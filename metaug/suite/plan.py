@@ -88,19 +88,16 @@ class Plan:
         return cells
 
     def _check_keys(self) -> None:
-        read = self.grid.keys_read
-        if self.scale.grid.keys() <= read:
+        if self.scale.grid.keys() <= self.grid.keys_read:
             return
-        # an artefact without the methods or data sets that the user wants may read none of its keys
-        whole = Grid(self.scale, Config(scale=self.scale.name))
+        # An artefact without the methods or data sets that the user wants reads none of its keys;
+        # on the paper's grid, where every method can be trained, all are read.
         for module in self.artefacts.values():
-            module.cells(whole)
-        read = read | whole.keys_read
-        for key in self.scale.grid.keys() - read:
-            raise UserError(
-                f"scale {self.scale.name}: grid.{key} is read by no table or figure; "
-                f"{suggestion(key, read)}"
-            )
+            module.cells(self._paper)
+        known = self.grid.keys_read | self._paper.keys_read
+        for key in sorted(self.scale.grid.keys() - known):
+            where = self.grid.where(key)
+            raise UserError(f"{where} is read by no table or figure; {suggestion(key, known)}")
 
     @cached_property
     def specs_of(self) -> dict[str, tuple[TrialSpec, ...]]:

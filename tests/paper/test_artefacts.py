@@ -190,3 +190,11 @@ def test_metaug_at_its_default_is_trained_once_for_all_artefacts_that_show_it(sc
         artefacts.remove(table4)
     for artefact in artefacts:
         assert default in specs_of(scale, artefact)
+
+
+@pytest.mark.parametrize("scale", ["smoke", "lite"])
+def test_every_grid_value_of_a_scale_is_used(scale):
+    grid = plan_of(scale).grid
+    for artefact in ARTEFACTS.values():
+        artefact.cells(grid)
+    assert set(grid.scale.grid) <= grid.keys_read
