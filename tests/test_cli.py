@@ -101,7 +101,7 @@ def test_claims_are_shown_with_their_comparisons_and_cells(done, run):
     assert status == 0
     assert out == run("show", "scorecard:C1", *METHODS)[1]
     assert out.startswith("C1 (Table 1), scale smoke: not run\n")
-    assert re.search(r"^metaug > simclr, .* not run +— +— +— +0$", out, re.M)
+    assert re.search(r"^MetAug > SimCLR, Digits-M conv +not run +— +— +— +0$", out, re.M)
     assert re.search(rf"^simclr digits_m alexnet {spec.hash} conv top1 +2 trials$", out, re.M)
     assert re.search(r"^metaug digits_m alexnet [0-9a-f]{12} conv top1 +0 trials$", out, re.M)
 

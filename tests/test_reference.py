@@ -104,9 +104,9 @@ def comparisons() -> pd.DataFrame:
 
 def test_the_readme_prints_the_comparisons_of_the_bundle(comparisons: pd.DataFrame) -> None:
     readme = (ROOT / "README.md").read_text()
-    for text in ("metaug_oucl > cmc", "metaug > metaug_oucl"):
-        for dataset in ("cifar10", "cifar100", "tiny_imagenet"):
-            row = comparisons.loc[f"{text}, {dataset}_conv"]
+    for text in ("MetAug (only OUCL) > CMC", "MetAug > MetAug (only OUCL)"):
+        for dataset in ("CIFAR-10", "CIFAR-100", "Tiny ImageNet"):
+            row = comparisons.loc[f"{text}, {dataset} conv"]
             effect = f"{row.effect:+.2f}".replace("-", "\N{MINUS SIGN}")
             assert f"{effect} ± {(row.high - row.low) / 2:.2f}" in readme, text
 

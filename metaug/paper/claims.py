@@ -35,7 +35,7 @@ from metaug.paper import (
 from metaug.paper.floors import FLOOR
 from metaug.paper.published import printed
 from metaug.reporting.claims import Claim, Outcome, Part, all_hold, decide_claims, some_hold
-from metaug.reporting.names import NOT_RANKED, power_of_ten
+from metaug.reporting.names import NOT_RANKED, dataset_name, name_in_text, power_of_ten
 from metaug.reporting.results import Query, Results
 from metaug.reporting.statements import (
     Missing,
@@ -235,8 +235,8 @@ def better_than_its_base(grid: Grid) -> list[Part]:
     return [
         all_hold(
             [
-                *_above(places, "metaug", ["cmc"], "conv_top1"),
-                *_above(places, "metaug_nnclr", ["nnclr"], "resnet50_top1"),
+                *_above(places, "metaug", ["cmc"], "conv_top1", "AlexNet conv"),
+                *_above(places, "metaug_nnclr", ["nnclr"], "resnet50_top1", "ResNet-50"),
             ]
         )
     ]
@@ -248,7 +248,11 @@ def best_under_every_augmentation(grid: Grid) -> list[Part]:
     places = Places(table4, grid)
     return [
         all_hold(
-            Statement(f"metaug > {other}, {row}", places[row, "metaug"], places[row, other])
+            Statement(
+                f"{_greater('metaug', other)}, {row.replace('set', 'set ')}",
+                places[row, "metaug"],
+                places[row, other],
+            )
             for other in ("looc", "dacl")
             for row in _rows(places, other)
         )
@@ -260,7 +264,7 @@ def weak_augmentation_hurts_less(grid: Grid) -> list[Part]:
     """What `looc` loses from set 8 to set 1 is greater than what `metaug` loses."""
     places = Places(table4, grid)
     lost = {m: places["set8", m] - places["set1", m] for m in ("looc", "metaug")}
-    text = "loss from set 8 to set 1: looc > metaug"
+    text = f"loss from set 8 to set 1: {_greater('looc', 'metaug')}"
     return [all_hold([Statement(text, lost["looc"], lost["metaug"])])]
 
 
@@ -313,12 +317,12 @@ def each_part_improves_cmc(grid: Grid) -> list[Part]:
     parts = ("metaug_oucl", "metaug_mag")
     statements = []
     for name in table6.VIEW_SETTINGS:
-        column = table6.column_name(name, "top1")
+        column, words = table6.column_name(name, "top1"), f"views {name.replace(',', ', ')}"
         for method in ("metaug", *parts):
-            statements += _above(places, method, ["cmc"], column)
-        statements += _above(places, "metaug", parts, column)
+            statements += _above(places, method, ["cmc"], column, words)
+        statements += _above(places, "metaug", parts, column, words)
         if table6.has_setting("cmc_randaugment", name):
-            statements += _above(places, "metaug", ["cmc_randaugment"], column)
+            statements += _above(places, "metaug", ["cmc_randaugment"], column, words)
     return [all_hold(statements)]
 
 
@@ -401,16 +405,23 @@ def larger_batches_help(grid: Grid) -> list[Part]:
         small, large = (
             at("metaug_oucl", n) - mean_of([at(m, n) for m in others]) for n in (smallest, largest)
         )
-        leads.append(Statement(f"lead of metaug_oucl: batch {smallest} > {largest}", small, large))
+        lead = f"lead of {name_in_text('metaug_oucl')}"
+        leads.append(Statement(f"{lead}: batch {smallest} > {largest}", small, large))
     return [
         all_hold(
             [
                 *(
-                    Statement(f"{m}: batch {largest} > {smallest}", at(m, largest), at(m, smallest))
+                    Statement(
+                        f"{name_in_text(m)}: batch {largest} > {smallest}",
+                        at(m, largest),
+                        at(m, smallest),
+                    )
                     for m in (*others, *ours)
                 ),
                 *(
-                    Statement(f"metaug > {m}, batch {size}", at("metaug", size), at(m, size))
+                    Statement(
+                        f"{_greater('metaug', m)}, batch {size}", at("metaug", size), at(m, size)
+                    )
                     for m in (*others, "metaug_oucl")
                     for size in sizes
                 ),
@@ -429,7 +440,11 @@ def every_margin_helps(grid: Grid) -> list[Part]:
     pairs = [(s, "none") for s in sizes] + [("large", s) for s in sizes if s != "large"]
     return [
         all_hold(
-            Statement(f"{a} > {b}, {loss} loss", places[loss, a], places[loss, b])
+            Statement(
+                f"margin {figure5.SIZES[a]} > {figure5.SIZES[b]}, {figure5.LOSSES[loss]} loss",
+                places[loss, a],
+                places[loss, b],
+            )
             for loss in figure5.LOSSES
             for a, b in pairs
         )
@@ -513,9 +528,23 @@ def _rows(places: Places, column: str) -> list[str]:
     return [row for row, name in places if name == column and row != FLOOR]
 
 
-def _above(places: Places, method: str, others: Iterable[str], column: str) -> list[Statement]:
-    """`method` is greater than each of the others in a column of a table."""
+def _above(
+    places: Places, method: str, others: Iterable[str], column: str, words: str = ""
+) -> list[Statement]:
+    """`method` is greater than each of the others in a column of a table, which `words` name; if
+    they do not, its data set and, of an AlexNet, its read-out do."""
+    if not words:
+        (query,) = places[method, column].queries
+        readout = "" if query.readout == "pool" else f" {query.readout}"
+        words = f"{dataset_name(query.spec.dataset)}{readout}"
     return [
-        Statement(f"{method} > {other}, {column}", places[method, column], places[other, column])
+        Statement(
+            f"{_greater(method, other)}, {words}", places[method, column], places[other, column]
+        )
         for other in others
     ]
+
+
+def _greater(method: str, other: str) -> str:
+    """MetAug > CMC, for a reader."""
+    return f"{name_in_text(method)} > {name_in_text(other)}"

@@ -78,6 +78,11 @@ def method_name(method: str) -> str:
     return METHOD_NAMES.get(method, method)
 
 
+def name_in_text(method: str) -> str:
+    """Display name of a method without the mark for several views, which only tables explain."""
+    return method_name(method).replace(" ‡", "")
+
+
 def dataset_name(dataset: str) -> str:
     """Display name of a data set; one the paper does not know is called by its own name."""
     return DATASET_NAMES.get(dataset, dataset)

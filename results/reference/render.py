@@ -17,7 +17,7 @@ from metaug.paper.floors import floor_rows
 from metaug.paper.published import printed
 from metaug.reporting.claims import Outcome
 from metaug.reporting.figures import write_drawing
-from metaug.reporting.names import dataset_name, method_name
+from metaug.reporting.names import dataset_name, name_in_text
 from metaug.reporting.results import Results
 from metaug.reporting.scorecard import write_scorecard
 from metaug.reporting.statements import Finding
@@ -95,7 +95,7 @@ def _accuracies(plan: Plan, results: Results, dataset: str) -> str:
         ours = [results.interval(queries[place]) for place in places if place in queries]
         if not ours or any(interval.n < FEWEST_TRIALS for interval in ours):
             continue
-        name = floors.get(row, method_name(row)).replace(" ‡", "")
+        name = floors.get(row, name_in_text(row)).replace(" ‡", "")
         cells = [f"{mean:.1f} ± {half_width:.1f}" for mean, half_width, *_ in ours]
         in_paper = ", ".join(f"{paper[place].value:.2f}" for place in places if place in paper)
         line = f"| {' | '.join([name, *cells, str(ours[0].n), in_paper])} |"
@@ -112,10 +112,10 @@ def _comparisons(outcomes: Sequence[Outcome], datasets: Sequence[str]) -> str:
     lines = ["| comparison | data set | read-out | ours | printed | verdict |"]
     lines.append("| :-- | :-- | :-- | --: | --: | :-- |")
     for better, worse in COMPARED:
-        title = f"{method_name(better)} > {method_name(worse)}".replace(" ‡", "")
+        text = title = f"{name_in_text(better)} > {name_in_text(worse)}"
         for dataset in datasets:
             for probe in table1.PROBES:
-                finding = by_text[f"{better} > {worse}, {dataset}_{probe}"]
+                finding = by_text[f"{text}, {dataset_name(dataset)} {probe}"]
                 if not finding.comparison.n:
                     continue
                 cells = [title, dataset_name(dataset), probe, *_sizes(finding), finding.verdict]

@@ -381,7 +381,10 @@ def test_nothing_stands_in_at_full(full_plan, make_results):
 
 @pytest.mark.parametrize(
     ("name", "text", "difference"),
-    [("C3", "metaug_oucl > cmc, stl10_fc", -0.34), ("C4", "metaug_oucl > looc, stl10", -0.31)],
+    [
+        ("C3", "MetAug (only OUCL) > CMC, STL-10 fc", -0.34),
+        ("C4", "MetAug (only OUCL) > LooC, STL-10", -0.31),
+    ],
 )
 def test_a_comparison_has_the_printed_difference(full_plan, name, text, difference):
     (claim,) = (claim for claim in CLAIMS if claim.id == name)
