@@ -14,7 +14,7 @@ from metaug.grid import Grid
 from metaug.reporting.looks import LEVEL, OVERLAP, corrected
 from metaug.reporting.results import Query, Results
 from metaug.reporting.statements import AnyStatement, Finding, Statement, mean_of
-from metaug.reporting.statistics import NAN, at_least, compare, or_one
+from metaug.reporting.statistics import NAN, at_least, or_one
 
 VERDICTS = ("reproduced", "contradicted", "ruled out", "inconclusive", "not run")
 
@@ -69,8 +69,9 @@ class Outcome:
         verdict: one of `VERDICTS`.
         findings: every statement with what the trials say.
         deciding: the finding on which the verdict turns: the weakest of those that it needs; of a
-            claim that is ruled out or inconclusive, the weakest that would have to hold; of one
-            that has not been run, the first that is missing.
+            claim that is inconclusive, the weakest that would have to hold; of one that is ruled
+            out, the mean of its comparisons; of one that has not been run, the first that is
+            missing.
         in_paper: how many statements, and of how many numbers, the claim has at the scale `full`.
         satisfied_by_paper: whether the numbers that the paper prints satisfy the claim; None where
             it does not print them all.
@@ -95,6 +96,13 @@ class Outcome:
         """How many comparisons could be made: of `len(findings)` that the scale asks for, which
         may be fewer than the paper's."""
         return len(self.findings) - self.count("not run")
+
+    @property
+    def p(self) -> float:
+        """The p-value of `deciding`; of a claim that is ruled out, that of the test against the
+        printed difference."""
+        ruled_out = self.verdict == "ruled out"
+        return self.deciding.comparison.p_ruled_out if ruled_out else self.deciding.p
 
     def count(self, verdict: str) -> int:
         return sum(finding.verdict == verdict for finding in self.findings)
@@ -169,7 +177,11 @@ def decide_claims(
 
 
 def _holm(p_values: Sequence[float]) -> list[float]:
-    """After Holm over all claims; what has not been run counts as 1."""
+    """After Holm over all claims; what has not been run counts as 1.
+
+    Corrected for the looks, as `corrected` does. Where a claim has several comparisons, its p-value
+    may have that correction already: it then errs on the safe side.
+    """
     # here, because it takes a second or two: every start of Snakemake would wait
     from statsmodels.stats.multitest import multipletests
 
@@ -211,39 +223,53 @@ def _decide_part(part: Part, findings: Sequence[Finding], results: Results, part
     needed, allowed = part.needed, len(findings) - part.needed + 1
     for_it = at_least([f.comparison.p_holds for f in findings], needed)
     against = at_least([f.comparison.p_reversed for f in findings], allowed, parts)
-    by_p = sorted(findings, key=lambda f: or_one(f.comparison.p_holds))
+    surest_first = sorted(findings, key=_doubt)
     missing = [f for f in findings if f.verdict == "not run"]
     if for_it <= LEVEL:
-        return _Decided("reproduced", by_p[needed - 1], for_it, against)
+        return _Decided("reproduced", surest_first[needed - 1], for_it, against)
     if against <= LEVEL:
-        worst = sorted(findings, key=lambda f: or_one(f.comparison.p_reversed))
-        return _Decided("contradicted", worst[allowed - 1], for_it, against)
+        worst_first = sorted(findings, key=lambda f: or_one(f.comparison.p_reversed))
+        return _Decided("contradicted", worst_first[allowed - 1], for_it, against)
     if missing:
         return _Decided("not run", missing[0], for_it, against)
-    if corrected(or_one(_p_ruled_out(part, results)), parts) <= LEVEL:
-        return _Decided("ruled out", by_p[needed - 1], for_it, against)
-    return _Decided("inconclusive", by_p[needed - 1], for_it, against)
+    mean = _mean_finding(findings, results)
+    if mean and corrected(or_one(mean.comparison.p_ruled_out), parts) <= LEVEL:
+        return _Decided("ruled out", mean, for_it, against)
+    return _Decided("inconclusive", surest_first[needed - 1], for_it, against)
 
 
-def _p_ruled_out(part: Part, results: Results) -> float:
-    """p-value of "the mean difference of these statements is less than the mean printed one"; nan
-    where the paper does not print them all.
+def _doubt(finding: Finding) -> tuple[float, float]:
+    """To sort by: how far a finding is from holding. Many p-values are 1, where the effect size
+    tells more."""
+    size = finding.comparison.effect_size
+    return or_one(finding.comparison.p_holds), math.inf if math.isnan(size) else -size
+
+
+def _mean_finding(findings: Sequence[Finding], results: Results) -> Finding | None:
+    """The mean of all these comparisons, which is what may be ruled out; None where one of them is
+    about a range.
 
     One test on all of them, and not one for each: that would be wrong by chance more often the more
     there are, or find nothing once corrected for their number.
     """
-    statements = [s for s in part.statements if isinstance(s, Statement)]
-    if len(statements) < len(part.statements):
-        return NAN
-    mean = mean_of([statement.greater - statement.lesser for statement in statements])
-    if math.isnan(mean.published):
-        return NAN
-    return compare(mean.values(results), mean.published).p_ruled_out
+    statements = [f.statement for f in findings if isinstance(f.statement, Statement)]
+    if len(statements) < len(findings):
+        return None
+    if len(findings) == 1:
+        return findings[0]
+    mean = Statement(
+        f"mean of all {len(findings)} comparisons",
+        mean_of([statement.greater for statement in statements]),
+        mean_of([statement.lesser for statement in statements]),
+    )
+    return Finding(mean, mean.compare(results))
 
 
-def _weakness(part: _Decided) -> float:
+def _weakness(part: _Decided) -> tuple[float, float]:
     """To sort by: the strongest counterexample, else the part that is least certain to hold."""
-    return part.p_contradicted if part.verdict == "contradicted" else -part.p_reproduced
+    size = part.deciding.comparison.effect_size
+    p = part.p_contradicted if part.verdict == "contradicted" else -part.p_reproduced
+    return p, math.inf if math.isnan(size) else size
 
 
 def by_chance(outcomes: Sequence[Outcome]) -> float:

@@ -18,7 +18,8 @@ COLORS = {
 CAPTION = (
     "For every claim the comparison on which its verdict turns: our mean difference over paired "
     "trials with its interval, and the difference that the paper prints (star), where it prints "
-    "one. A claim that has not been run has neither. Right of zero is for the claim. Small dots "
+    "one. Of a claim that is ruled out, this is the mean of all its comparisons. A claim that has "
+    "not been run has neither. Right of zero is for the claim. Small dots "
     "are all its comparisons, and in brackets is how many could be made so far. "
     "Differences are points of accuracy; in C10, of mean similarity."
 )
@@ -53,7 +54,7 @@ def forest_plot(outcomes: Sequence[Outcome], scale: str) -> Drawing:
             )
         axes.set_yticks(range(len(outcomes)), [f"{o.claim.id}  {o.claim.where}" for o in outcomes])
         axes.set_ylim(max(1, len(outcomes)) - 0.5, -0.5)
-        axes.set_xlabel("difference")
+        axes.set_xlabel("difference (points)")
     data = pd.DataFrame(
         {
             "claim": [o.claim.id for o in outcomes],

@@ -60,8 +60,9 @@ RULES = (
     "“At least as good as” allows for 0.2 points, the half-width that the paper prints. The ranges "
     "over β and δ “matter a lot” beyond 1 point (choice).",
     "Difference, interval, p and n are those of the comparison on which the verdict turns: the "
-    "weakest of those that it needs, or would need in order to be reproduced. “Ruled out” rests on "
-    "the mean of all comparisons. The interval is the t-interval of 96.9 %: where “greater” holds "
+    "weakest of those that it needs, or would need in order to be reproduced. “Ruled out” turns on "
+    "the mean of all comparisons, and its p is that of the test against the mean of the printed "
+    "ones. The interval is the t-interval of 96.9 %: where “greater” holds "
     "or is reversed at this look, it lies on one side of zero. Where trials stop because the "
     "comparison is decided, it still holds the true difference in 93 to 97 %.",
     "The paper’s own means: whether the numbers that it prints satisfy the claim as they are.",
@@ -80,7 +81,9 @@ def write_scorecard(outcomes: Sequence[Outcome], scale: str, stem: Path | str) -
     for ending, frame in (("", as_frame), ("_comparisons", comparisons_as_frame)):
         with atomic_path(f"{stem}{ending}.csv") as temporary:
             frame(outcomes, scale).to_csv(temporary, index=False, lineterminator="\n")
-    markdown = MARKDOWN.get_template("scorecard.md.jinja").render(_content(outcomes, scale))
+    markdown = MARKDOWN.get_template("scorecard.md.jinja").render(
+        _content(outcomes, scale), forest_caption=forest.caption
+    )
     atomic_write_text(f"{stem}.md", markdown)
     page = HTML.get_template("page.html.jinja").render(
         title=f"Scorecard ({scale})",
@@ -110,6 +113,7 @@ def as_frame(outcomes: Sequence[Outcome], scale: str) -> pd.DataFrame:
                 "verdict": outcome.verdict,
                 "decided_by": finding.text,
                 **_numbers(finding),
+                "p": outcome.p,
                 "p_holm": outcome.p_holm,
                 "papers_own_means": OWN_MEANS[outcome.satisfied_by_paper],
                 "made": outcome.made,

@@ -67,6 +67,28 @@ def test_one_of_several_must_hold(means, verdict):
     assert outcome.verdict == verdict
 
 
+def test_a_claim_turns_on_the_weakest_comparison_even_where_many_p_values_are_1():
+    values = {"a": list(70 + NOISE)}
+    values |= {
+        b: list(mean + NOISE[::-1]) for b, mean in zip("bcd", (70, 70.15, 70.05), strict=True)
+    }
+    all_of_them = beats("b", "c", "d")
+    found = decided(all_of_them, values)
+    assert {finding.comparison.p_holds for finding in found.findings} == {1.0}
+    assert (found.verdict, found.deciding.text) == ("inconclusive", "a > c")
+    assert decided(some_hold(all_of_them.statements), values).deciding.text == "a > b"
+
+
+def test_a_claim_of_several_parts_turns_on_the_weakest_part():
+    values = {"a": list(70 + NOISE)}
+    values |= {
+        b: list(mean + NOISE[::-1]) for b, mean in zip("bcd", (70, 70.15, 70.05), strict=True)
+    }
+    claim = Claim("C1", "Table 1", "A.", lambda grid: [beats(name) for name in "bcd"])
+    results = results_from({number(m).queries[0]: v for m, v in values.items()})
+    assert decide_claim(claim, GRID, results).deciding.text == "a > c"
+
+
 def printed(part: Part, difference: float) -> Part:
     """The same, where the paper prints a difference in each."""
 
@@ -94,6 +116,19 @@ def printed(part: Part, difference: float) -> Part:
 def test_a_claim_without_an_effect_of_the_printed_size_is_ruled_out(c, difference, verdict):
     values = {"a": list(70 + NOISE), "b": list(68 + NOISE[::-1]), "c": list(c + NOISE[::-1])}
     assert decided(printed(beats("b", "c"), difference), values).verdict == verdict
+
+
+def test_what_is_ruled_out_turns_on_the_mean_of_all_comparisons():
+    """The mean may even be greater than zero; its p is that of the test against the printed one."""
+    values = {"a": list(70 + NOISE), "b": list(68 + NOISE[::-1]), "c": list(70 + NOISE[::-1])}
+    outcome = decided(printed(beats("b", "c"), 4.0), values)
+    mean = outcome.deciding
+    assert (outcome.verdict, mean.text) == ("ruled out", "mean of all 2 comparisons")
+    assert (mean.comparison.effect, mean.statement.published) == (pytest.approx(1.0), 4.0)
+    assert mean.verdict == "holds"
+    assert outcome.p == mean.comparison.p_ruled_out < LEVEL
+    alone = decided(printed(beats("c"), 4.0), values)
+    assert (alone.verdict, alone.deciding.text) == ("ruled out", "a > c")
 
 
 def test_a_share_that_is_reached_needs_no_more():
