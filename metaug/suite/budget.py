@@ -188,14 +188,17 @@ def _core_seconds(record: Mapping[str, Any]) -> float:
     return float(record["train_seconds"] + record["probe_seconds"])
 
 
-def next_schedule(plan: Plan, hours: float) -> Schedule:
-    """The schedule that a run with this budget would have now."""
+_Evidence = tuple[list[Outcome], Results, dict[str, frozenset[int]]]
+
+
+def next_schedule(plan: Plan, hours: float, evidence: _Evidence | None = None) -> Schedule:
+    """The schedule that a run with this budget would make now."""
     if not hours:
         return Schedule(hours=0.0, trials={}, planned_hours=0.0)
-    return schedule(*_evidence(plan), seconds_of(plan), hours)
+    return schedule(*(evidence or _evidence(plan)), seconds_of(plan), hours)
 
 
-def _evidence(plan: Plan) -> tuple[list[Outcome], Results, dict[str, frozenset[int]]]:
+def _evidence(plan: Plan) -> _Evidence:
     """The claims as they are decided now, the trials behind them, and which of them are done."""
     results = plan.results("claims")
     done = {spec.hash: plan.done(spec) for spec in plan.specs_of["claims"]}
@@ -204,17 +207,17 @@ def _evidence(plan: Plan) -> tuple[list[Outcome], Results, dict[str, frozenset[i
 
 def open_schedule(plan: Plan) -> None:
     """Before a run with a budget: go on with the schedule that there is, or make the next, which
-    `Plan.start` writes.
-
-    A schedule is gone on with while trials of it are missing and the budget asked for is the same.
-    """
+    `Plan.start` writes."""
     hours = plan.config.hours
-    if hours is None:
-        return
+    if hours is not None:
+        plan.schedule = _unfinished(plan, hours) or next_schedule(plan, hours)
+
+
+def _unfinished(plan: Plan, hours: float) -> Schedule | None:
+    """The schedule that a run with this budget goes on with: trials of it are missing, and it was
+    made for the same budget."""
     found = read_schedule(plan.budget_file)
-    if found is None or found.hours != hours or not _missing(plan, found):
-        found = next_schedule(plan, hours)
-    plan.schedule = found
+    return found if found and found.hours == hours and _missing(plan, found) else None
 
 
 def _missing(plan: Plan, found: Schedule) -> bool:
@@ -228,8 +231,12 @@ def _missing(plan: Plan, found: Schedule) -> bool:
 
 def print_schedule(plan: Plan, hours: float) -> None:
     """Print what a budget would be spent on, and what each claim would rest on afterwards."""
-    outcomes, results, done = _evidence(plan)
-    found = schedule(outcomes, results, done, seconds_of(plan), hours)
+    evidence = outcomes, results, done = _evidence(plan)
+    found = _unfinished(plan, hours)
+    if found:
+        print(f"A run goes on with what is left of {plan.budget_file}:\n")
+    else:
+        found = next_schedule(plan, hours, evidence)
     print(
         f"{plan.scale.name}: of {hours:g} core-hours, {found.planned_hours:.1f} are spent on "
         f"{counted(sum(map(len, found.trials.values())), 'trial')} of "

@@ -6,8 +6,10 @@ RO-Crate (https://w3id.org/ro/crate) that has its SHA-256 sum. Equal records giv
 
 import hashlib
 import json
+import lzma
 import re
 import zipfile
+import zlib
 from collections.abc import Iterable, Iterator
 from datetime import datetime
 from pathlib import Path
@@ -20,6 +22,7 @@ from rocrate.rocrate import ROCrate
 from metaug.errors import UserError
 from metaug.files import atomic_path, atomic_write_text
 from metaug.method import find_method
+from metaug.reporting.names import counted
 from metaug.spec import PROTOCOL_VERSION, TrialSpec
 from metaug.suite.record import FORMAT, read_record, record_path
 
@@ -29,6 +32,13 @@ LARGEST = 2**30
 
 DATE = (2022, 7, 17, 0, 0, 0)
 """The date of the members: that of the conference, so that equal records give equal bytes."""
+
+DAMAGED = (
+    *(OSError, EOFError, zipfile.BadZipFile, zipfile.LargeZipFile, lzma.LZMAError, zlib.error),
+    *(ValueError, KeyError, TypeError, RecursionError),
+    *(NotImplementedError, RuntimeError),  # another compression, a password
+)
+"""What reading a file raises that is no bundle, or has been damaged."""
 
 Record = dict[str, Any]
 
@@ -54,7 +64,7 @@ def write_bundle(scale: str, path: Path, results: Path = Path("results")) -> int
 
     Raises:
         UserError: there is none; the file cannot be written, is there and is no bundle, or is one
-            that has records which are not here.
+            that has records which are not here, or which have other numbers.
     """
     records = [record for record in _records_in(results / scale / "trials") if _current(record)]
     if not records:
@@ -121,13 +131,20 @@ def _require_kept(path: Path, records: Iterable[Record]) -> None:
     if not path.exists():
         return
     try:
-        there = {(r["hash"], r["trial"]) for r in _read_bundle(path) if _current(r)}
+        there = {(r["hash"], r["trial"]): r for r in _read_bundle(path) if _current(r)}
     except UserError as error:
         raise UserError(f"{error}; name another file, or remove this one") from error
-    if lost := there - {(r["hash"], r["trial"]) for r in records}:
+    ours = {(r["hash"], r["trial"]): r for r in records}
+    if lost := there.keys() - ours.keys():
         raise UserError(
             f"{path} has {len(lost)} records that are not here and would be lost: bring them in "
             f"first by metaug bundle import {path}, or remove the file"
+        )
+    if other := [key for key, r in there.items() if _numbers(r) != _numbers(ours[key])]:
+        spec, trial = other[0]
+        raise UserError(
+            f"{path} has other numbers than ours in {counted(len(other), 'record')} (the first is "
+            f"trial {trial} of spec {spec}); name another file, or remove this one"
         )
 
 
@@ -201,7 +218,7 @@ def _read_bundle(path: Path) -> list[Record]:
         return [json.loads(line) for line in data.decode().splitlines()]
     except FileNotFoundError as error:
         raise UserError(f"no file {path}") from error
-    except (OSError, zipfile.BadZipFile, ValueError, KeyError, TypeError) as error:
+    except DAMAGED as error:
         raise UserError(f"{path} is no bundle: {' '.join(str(error).split())}") from error
 
 

@@ -138,7 +138,7 @@ def cheapest_part(plan: Plan, speeds: Mapping[str, Speed]) -> str:
     return (
         f"Table 1 alone, by data set, in {unit}: {each}. The cheapest useful part is on {name}: "
         f"{costs[name].specs * trials:,} trainings, {hours * trials:,.1f} {unit}{fewer}:\n"
-        f"  snakemake --cores all table1{settings_of(plan, datasets=[name])}"
+        f"  snakemake --cores all table1{settings_of(plan.config, datasets=[name])}"
     )
 
 
@@ -196,9 +196,14 @@ def estimate(plan: Plan) -> Estimate:
     )
 
 
+def _jobs_of_a_training(plan: Plan) -> int:
+    """Of the trials that the scale asks for; with a budget each is a job of its own."""
+    return len(plan.parts) if plan.config.hours is None else plan.grid.trials
+
+
 def plan_as_json(plan: Plan) -> dict[str, Any]:
     """What `print_plan` says, all trials together, for scripts."""
-    found, trials, jobs = estimate(plan), plan.grid.trials, len(plan.parts)
+    found, trials, jobs = estimate(plan), plan.grid.trials, _jobs_of_a_training(plan)
     return {
         "scale": plan.scale.name,
         "trials": trials,
@@ -228,7 +233,7 @@ def plan_as_json(plan: Plan) -> dict[str, Any]:
 
 def print_plan(plan: Plan) -> None:
     """Print trainings, jobs, hours, memory and disk of every artefact, and the cheapest part."""
-    found, trials, jobs = estimate(plan), plan.grid.trials, len(plan.parts)
+    found, trials, jobs = estimate(plan), plan.grid.trials, _jobs_of_a_training(plan)
     costs, unit = found.costs, found.unit
 
     print(f"Plan of scale {plan.scale.name}: {trials} trials of each training\n")

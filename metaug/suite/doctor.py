@@ -2,7 +2,6 @@
 
 import os
 import platform
-import shlex
 import shutil
 import sys
 from collections.abc import Iterable, Iterator, Sequence
@@ -26,7 +25,7 @@ from metaug.errors import UserError
 from metaug.grid import user_datasets
 from metaug.reporting.names import counted
 from metaug.suite.gpus import visible_gpus
-from metaug.suite.summary import typed
+from metaug.suite.summary import settings_of, typed
 
 PROJECT = "metaug-reproduction"
 LEAST_PYTHON = (3, 11)
@@ -208,11 +207,10 @@ def command(config: Config, scale: Scale, findings: Iterable[Finding]) -> str | 
     there = data_sets_there(config, scale, findings)
     if not there:
         return None
-    settings = {"scale": scale.name, "data_root": config.data_root}
+    changes: dict[str, Any] = {"scale": scale.name}
     if there != list(scale.datasets):
-        settings["datasets"] = f"[{','.join(there)}]"
-    given = (shlex.quote(f"{key}={value}") for key, value in settings.items() if value)
-    return typed(" ".join(["snakemake --cores all table1 --config", *given]))
+        changes["datasets"] = there
+    return typed(f"snakemake --cores all table1{settings_of(config, **changes)}")
 
 
 def print_diagnosis(config: Config, scales: Sequence[Scale], console: Console) -> bool:

@@ -3,7 +3,6 @@
 import contextlib
 import math
 import shutil
-import time
 from collections.abc import Iterable
 from datetime import UTC, datetime
 from pathlib import Path
@@ -19,6 +18,8 @@ from metaug.seeds import derive_seed
 from metaug.spec import TrialSpec
 from metaug.suite.done import mark_done
 from metaug.suite.record import (
+    CURVE_BESIDE,
+    ENCODERS_BESIDE,
     failure_path,
     put_aside,
     read_failure,
@@ -31,6 +32,7 @@ from metaug.training.images import TrainingSet, evaluation_split
 from metaug.training.loop import train
 from metaug.training.provenance import provenance
 from metaug.training.runtime import Runtime
+from metaug.training.stopwatch import Stopwatch
 
 
 def run_trials(
@@ -121,16 +123,16 @@ def _numbers(
 ) -> dict[str, Any]:
     """Train and evaluate; what a record says of it. Writes curve and encoders beside `path`."""
     data = TrainingSet.of(prepared.train, spec, trial, len(prepared.class_names))
-    begin, begin_cpu = time.perf_counter(), time.process_time()
-    method, curve = train(spec, trial, data, folder, runtime)
-    trained = time.perf_counter()
+    stopwatch = Stopwatch()
+    method, curve = train(spec, trial, data, folder, runtime, stopwatch)
+    trained = stopwatch.read()
     test = evaluation_split(prepared, spec, trial)
     rows, hits = evaluate(method, spec, trial, data, test, runtime.device, folder)
-    evaluated = time.perf_counter()
+    evaluated = stopwatch.read()
     seconds = {
-        "train_seconds": trained - begin,
-        "probe_seconds": evaluated - trained,
-        "cpu_seconds": time.process_time() - begin_cpu,
+        "train_seconds": trained.wall,
+        "probe_seconds": (evaluated - trained).wall,
+        "cpu_seconds": evaluated.cpu,
     }
     if curve:
         rows += [
@@ -148,10 +150,10 @@ def _numbers(
             name = " ".join(str(row[key]) for key in ("probe", "setting", "metric") if row[key])
             raise Diverged(f"{name} is {row['value']} after the training")
     if curve:
-        atomic_write_text(path.with_suffix(".curve.csv"), curve_csv(curve))
+        atomic_write_text(path.with_suffix(CURVE_BESIDE), curve_csv(curve))
     if keep_encoders:
         encoders = {k: v.contiguous() for k, v in method.encoders.state_dict().items()}
-        atomic_write_bytes(path.with_suffix(".encoders.safetensors"), save(encoders))
+        atomic_write_bytes(path.with_suffix(ENCODERS_BESIDE), save(encoders))
     accuracy = ", ".join(
         f"{row['probe']} {row['value']:.2f} %"
         for row in rows
@@ -160,7 +162,7 @@ def _numbers(
     loss = f", loss {curve[-1]['loss']:.4f}" if curve else ""
     # what is read first comes first: a narrow terminal cuts the line off (metaug.suite.screen)
     print(
-        f"{spec.method} on {spec.dataset}, trial {trial}: {accuracy}, {evaluated - begin:.0f} s "
+        f"{spec.method} on {spec.dataset}, trial {trial}: {accuracy}, {evaluated.wall:.0f} s "
         f"({spec.backbone}, spec {spec.hash}{loss})",
         flush=True,
     )

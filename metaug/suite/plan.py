@@ -240,8 +240,8 @@ class Plan:
     def training_data(self, spec: str) -> list[Path]:
         """The manifest of the prepared data set of a spec that is to be trained.
 
-        None is asked for where nothing is prepared and every trial has its record: these came from
-        elsewhere, in a bundle, and tables can be made of them without the data.
+        None is asked for where nothing is prepared and every trial of this run has its record:
+        these came from elsewhere, in a bundle, and tables can be made of them without the data.
 
         Snakemake asks for it before it runs anything, and only for what its targets need: where the
         spec cannot be trained, that is one line on stderr and exit status 2.
@@ -250,9 +250,15 @@ class Plan:
             self.grid.check_batch(self.specs[spec])
             check_processes(self.specs[spec], self.config.processes_per_job)
         manifest = self.data_folder(spec) / MANIFEST
-        if not manifest.exists() and {*range(self.grid.trials)} <= self.done(self.specs[spec]):
+        if not manifest.exists() and {*self._trials_of_run(spec)} <= self.done(self.specs[spec]):
             return []
         return [manifest]
+
+    def _trials_of_run(self, spec: str) -> Iterable[int]:
+        """The trials of a spec that this run trains, or finds done."""
+        if self.config.hours is None:
+            return range(self.grid.trials)
+        return self.schedule.trials.get(spec, ()) if self.schedule else ()
 
     def origin(self, dataset: str, size: int) -> str:
         """What a data set has to be prepared from: another text, another preparation.
@@ -289,7 +295,7 @@ class Plan:
         return [
             self.mark(spec, range(trial, trial + 1))
             for spec in self._specs(artefact)
-            for trial in (self.schedule.trials.get(spec.hash, ()) if self.schedule else ())
+            for trial in self._trials_of_run(spec.hash)
         ]
 
     def inputs(self, artefact: str | None = None) -> list[Path]:

@@ -26,6 +26,10 @@ from metaug.hits import decode_hits
 from metaug.spec import TrialSpec
 
 FORMAT = 1
+CURVE_BESIDE = ".curve.csv"
+ENCODERS_BESIDE = ".encoders.safetensors"
+"""Endings of the files that may lie beside a record, in place of its own."""
+
 PERCENTAGES = {"top1", "top5", "knn_top1", "top1_last", "top1_best", "probe_train_top1"}
 
 
@@ -172,8 +176,8 @@ def _read(
 
 
 def put_aside(path: Path, data: str) -> None:
-    """Move a record or failure of other data out of the way of a new one, and say so: its numbers
-    are not lost.
+    """Move a record or failure of other data out of the way of a new one, with the files that are
+    written beside it, and say so: nothing of it is lost.
 
     Args:
         path: where the new one is to be.
@@ -186,6 +190,9 @@ def put_aside(path: Path, data: str) -> None:
     if isinstance(found, str) and found != data:
         aside = path.with_name(f"{path.name}.{found[:12]}")
         path.replace(aside)
+        for ending in (CURVE_BESIDE, ENCODERS_BESIDE):
+            if (other := path.with_suffix(ending)).exists():
+                other.replace(other.with_name(f"{other.name}.{found[:12]}"))
         print(f"{path} is of other images: kept as {aside.name}", flush=True)
 
 

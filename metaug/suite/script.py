@@ -1,6 +1,7 @@
 """What every script of the workflow runs in: a log, errors of one line, an end in good order."""
 
 import sys
+import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager, redirect_stdout
 from pathlib import Path
@@ -30,7 +31,8 @@ class _Tee:
 def script(log: str) -> Iterator[None]:
     """Print to screen and `log`; turn a `UserError` into one line on stderr and exit status 2.
 
-    SIGTERM, Ctrl-C and the end of Snakemake end it in one line, too, with status 128 + signal.
+    SIGTERM, Ctrl-C and the end of Snakemake end it in one line, too, with status 128 + signal. Any
+    other exception is raised, and written to the log with its traceback.
     """
     stop_on_signals()
     path = Path(log)
@@ -47,3 +49,7 @@ def script(log: str) -> Iterator[None]:
             print(line, file=file)
             print(line, file=sys.stderr)
             sys.exit(stop.status)
+        except Exception as error:  # a fault of ours, or of the machine
+            traceback.print_exc(file=file)
+            print(f"error: {type(error).__name__}: {str(error).partition(chr(10))[0]}", file=file)
+            raise

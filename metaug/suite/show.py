@@ -240,7 +240,7 @@ def _found_cell(plan: Plan, artefact: str, row_name: str, column_name: str) -> C
     if math.isnan(cell.ours.mean) and not _is_quoted(row_name):
         raise UserError(
             f"{artefact}:{row_name}:{column_name} has not been run; "
-            f"snakemake --cores all {artefact}{settings_of(plan)} runs what is missing. "
+            f"snakemake --cores all {artefact}{settings_of(plan.config)} runs what is missing. "
             f"{plan.of_other_images()}".rstrip()
         )
     return cell

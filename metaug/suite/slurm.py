@@ -17,6 +17,9 @@ MARGIN = 30.0
 POLL_SECONDS = 2.0
 """How often a training that has written nothing looks again in these last seconds."""
 
+RETRY = 5
+"""So many times longer it waits where SLURM does not answer."""
+
 COMMENT = "rule_train_"
 """How the comments of trainings begin: Snakemake's plugin names rule and spec there."""
 
@@ -29,7 +32,7 @@ def earlier_jobs(folder: Path) -> dict[str, list[str]]:
     if "SLURM_JOB_ID" in os.environ or not shutil.which("squeue"):
         return {}
     jobs: dict[str, list[str]] = {}
-    for line in _squeue("%i|%k|%Z", "--me").splitlines():
+    for line in (_squeue("%i|%k|%Z", "--me") or "").splitlines():
         number, comment, place = line.split("|", 2)
         if comment.startswith(COMMENT) and Path(place) == folder:
             jobs.setdefault(comment.rpartition("_")[2], []).append(number)
@@ -45,10 +48,10 @@ def requeued_at_time_limit(progress: Callable[[], int]) -> Iterator[None]:
     Snakemake submitted, nothing happens.
 
     Args:
-        progress: how far the work on disk is; greater is further.
+        progress: how far the work on disk is; another number when it has got on.
     """
     job = os.environ.get("SLURM_JOB_ID", "")
-    if not job or not _squeue("%k", "--jobs", job).startswith(COMMENT):
+    if not job or not shutil.which("squeue"):
         yield
         return
     ended = threading.Event()
@@ -61,11 +64,24 @@ def requeued_at_time_limit(progress: Callable[[], int]) -> Iterator[None]:
 
 
 def _watch(job: str, progress: Callable[[], int], ended: threading.Event) -> None:
-    start = progress()
-    # asked again each time: an administrator may have given the job more time
-    while (left := seconds_left(_squeue("%L", "--jobs", job))) is not None:
-        if left <= MARGIN and progress() > start:
-            break
+    while (comment := _squeue("%k", "--jobs", job)) is None:
+        if ended.wait(RETRY * POLL_SECONDS):
+            return
+    if not comment.startswith(COMMENT):
+        return
+    start, wait = progress(), 0.0
+    while not ended.wait(wait):
+        # asked again each time: an administrator may have given the job more time
+        answer = _squeue("%L", "--jobs", job)
+        if answer is None:
+            wait = RETRY * POLL_SECONDS
+            continue
+        left = seconds_left(answer)
+        if left is None:
+            return
+        if left <= MARGIN and progress() != start:
+            _requeue(job)
+            return
         if left <= 2 * POLL_SECONDS:
             print(
                 f"error: job {job} wrote no checkpoint within its time limit, so it is not started "
@@ -74,10 +90,10 @@ def _watch(job: str, progress: Callable[[], int], ended: threading.Event) -> Non
                 flush=True,
             )
             return
-        if ended.wait(max(left - MARGIN, POLL_SECONDS)):
-            return
-    else:
-        return
+        wait = max(left - MARGIN, POLL_SECONDS)
+
+
+def _requeue(job: str) -> None:
     print(f"time limit: SLURM puts job {job} into the queue again, to go on from here", flush=True)
     done = subprocess.run(["scontrol", "requeue", job], capture_output=True, text=True)
     if done.returncode:
@@ -101,6 +117,8 @@ def seconds_left(text: str) -> int | None:
     return seconds + 86_400 * int(days or 0)
 
 
-def _squeue(fields: str, *which: str) -> str:
+def _squeue(fields: str, *which: str) -> str | None:
+    """What SLURM says of some jobs; None where it does not answer now."""
     command = ["squeue", "--noheader", f"--format={fields}", *which]
-    return subprocess.run(command, capture_output=True, text=True).stdout.strip()
+    done = subprocess.run(command, capture_output=True, text=True)
+    return None if done.returncode else done.stdout.strip()

@@ -82,7 +82,8 @@ class Clock:
     def _reference(self, spec: TrialSpec) -> TrialSpec:
         """The reference with the shape of a spec."""
         reference = self.plan.grid.spec(REFERENCE, spec.dataset, spec.backbone)
-        return reference.model_copy(update={"batch_size": spec.batch_size})
+        shape = {key: getattr(spec, key) for key in ("batch_size", "width", "image_size")}
+        return reference.model_copy(update={**shape, "epochs": 1})
 
     def _speed_of(self, spec: TrialSpec) -> Speed:
         choices = {key: value for key, value in spec.hyper.items() if not isinstance(value, float)}

@@ -90,7 +90,7 @@ def next_commands(plan: Plan, targets: Iterable[str]) -> list[tuple[str, str]]:
     shown = [name for name in (*plan.tables, *plan.artefacts) if name in names & {*plan.rendered}]
     address = _address(plan, shown[0]) if shown else "C1"
     purpose = "the comparisons behind a claim" if address == "C1" else "what is behind a number"
-    settings = settings_of(plan)
+    settings = settings_of(plan.config)
     behind = f"metaug show {address}{settings}"
     if scale == "smoke":
         more = ("make lite DATA=DIR", "Table 1 on real images; DIR is the folder of the data sets")
@@ -117,11 +117,11 @@ def _address(plan: Plan, artefact: str) -> str:
     return artefact
 
 
-def settings_of(plan: Plan, **changes: Any) -> str:
+def settings_of(config: Config, **changes: Any) -> str:
     """What this config, with some changes, has that config/config.yaml has not: ` --config
     KEY=VALUE …` for a shell; empty where there is nothing."""
     file = Config.model_validate(read_config(config_file()))
-    here = plan.config.model_dump(mode="json") | changes
+    here = config.model_dump(mode="json") | changes
     there = file.model_dump(mode="json")
     settings = [
         shlex.quote(f"{key}={value if isinstance(value, str) else json.dumps(value)}")

@@ -24,10 +24,16 @@ from metaug.training.resume import Unusable, resume_training, save_training
 from metaug.training.runtime import Runtime
 from metaug.training.steps import Step, number_of_steps, steps_of
 from metaug.training.stop import postponed
+from metaug.training.stopwatch import Stopwatch
 
 
 def train(
-    spec: TrialSpec, trial: int, data: TrainingSet, folder: Path, runtime: Runtime
+    spec: TrialSpec,
+    trial: int,
+    data: TrainingSet,
+    folder: Path,
+    runtime: Runtime,
+    stopwatch: Stopwatch | None = None,
 ) -> tuple[Method, list[dict[str, float]]]:
     """Train the method of `spec` on `data`, resuming from a checkpoint in `folder` if there is one.
 
@@ -39,6 +45,14 @@ def train(
     Where several processes train together (`metaug.training.parallel`), all of them call this; one
     of them writes.
 
+    Args:
+        spec: what to train.
+        trial: trial number.
+        data: training images.
+        folder: of the checkpoint.
+        runtime: device, progress, checkpoints.
+        stopwatch: goes on from the seconds in the checkpoint; by default one that starts now.
+
     Returns:
         The trained method and its learning curve: for each epoch the mean of what was logged.
 
@@ -46,6 +60,7 @@ def train(
         Diverged: a loss is not finite (names the step).
         UserError: the data are fewer than a batch, or the processes cannot train together.
     """
+    stopwatch = stopwatch or Stopwatch()
     method = _untrained(spec, trial, data, runtime)
     if not method.trained:
         method.warm_up(_all_images(method, data, trial, runtime))
@@ -66,7 +81,8 @@ def train(
     first, curve = 0, LearningCurve()
     if checkpoint.exists():
         try:
-            first, curve = resume_training(checkpoint, method, trial, found, total)
+            first, curve, seconds = resume_training(checkpoint, method, trial, found, total)
+            stopwatch.go_on_from(seconds)
         except Unusable as why:
             print(f"checkpoint {checkpoint} {why}: trial {trial} starts anew", flush=True)
             method = _untrained(spec, trial, data, runtime)  # it may be half restored
@@ -92,7 +108,8 @@ def train(
             stopping = agreed(stop_asked(), runtime.device)
             due = time.monotonic() - saved >= runtime.checkpoint_seconds
             if leads() and (due or stopping):
-                save_training(checkpoint, method, trial, found, step.number + 1, curve)
+                done = step.number + 1
+                save_training(checkpoint, method, trial, found, done, curve, stopwatch.read())
                 saved = time.monotonic()
             if stopping:
                 break

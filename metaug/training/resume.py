@@ -7,6 +7,7 @@ from typing import Any
 from metaug.method import Method
 from metaug.training.checkpoint import DamagedCheckpoint, load_checkpoint, save_checkpoint
 from metaug.training.curve import LearningCurve
+from metaug.training.stopwatch import Seconds
 
 
 class Unusable(Exception):
@@ -20,6 +21,7 @@ def save_training(
     found: Mapping[str, Any],
     steps: int,
     curve: LearningCurve,
+    seconds: Seconds,
 ) -> None:
     """Write the checkpoint of a training.
 
@@ -30,6 +32,7 @@ def save_training(
         found: the conditions of the training (`provenance.conditions`).
         steps: how many are done.
         curve: of what they logged.
+        seconds: that the training has taken.
     """
     save_checkpoint(
         path,
@@ -38,6 +41,7 @@ def save_training(
             "trial": trial,
             "conditions": dict(found),
             "step": steps,
+            "seconds": list(seconds),
             **curve.state(),
             "method": dict(method.state_dict()),
             "optimizers": {n: o.state_dict() for n, o in method.optimizers.items()},
@@ -47,7 +51,7 @@ def save_training(
 
 def resume_training(
     path: Path, method: Method, trial: int, found: Mapping[str, Any], total: int
-) -> tuple[int, LearningCurve]:
+) -> tuple[int, LearningCurve, Seconds]:
     """Load a checkpoint into a method and its optimisers.
 
     Args:
@@ -58,7 +62,7 @@ def resume_training(
         total: steps of the whole training.
 
     Returns:
-        How many steps are done, and the learning curve so far.
+        How many steps are done, the learning curve so far, and the seconds that they took.
 
     Raises:
         Unusable: the checkpoint is damaged, does not fit, or is of another training or other
@@ -81,6 +85,6 @@ def resume_training(
         for name, optimizer in method.optimizers.items():
             optimizer.load_state_dict(state["optimizers"][name])
         curve = LearningCurve(state["curve"], state["sums"], state["counts"])
-        return int(state["step"]), curve
+        return int(state["step"]), curve, Seconds(*map(float, state["seconds"]))
     except (RuntimeError, ValueError, KeyError, TypeError, AttributeError):
         raise Unusable(f"does not fit the code of {method.spec.method}") from None

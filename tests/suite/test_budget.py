@@ -13,7 +13,13 @@ from metaug.reporting.looks import LEVELS
 from metaug.reporting.results import Query, Results
 from metaug.reporting.statements import Finding, Statement, quantity
 from metaug.suite import budget
-from metaug.suite.budget import chance_of_decision, next_schedule, open_schedule, schedule
+from metaug.suite.budget import (
+    chance_of_decision,
+    next_schedule,
+    open_schedule,
+    print_schedule,
+    schedule,
+)
 from metaug.suite.plan import Plan
 from metaug.suite.schedule import Schedule, read_schedule, write_schedule
 from tests.paper.conftest import results_of
@@ -202,6 +208,22 @@ def test_an_interrupted_run_goes_on_and_a_finished_one_is_followed_by_the_next(
     second = begin(plan)
     assert second.trials
     assert not any({*trials} & done.get(key, set()) for key, trials in second.trials.items())
+
+
+def test_the_plan_of_a_budget_is_what_a_run_would_train(
+    plan: Plan, capsys: pytest.CaptureFixture
+) -> None:
+    print_schedule(plan, 2.0)
+    fresh = capsys.readouterr().out
+    assert "goes on" not in fresh
+    (key, (trial, *_)), *_ = begin(plan).trials.items()
+    write_schedule(Schedule(hours=2.0, trials={key: [trial]}, planned_hours=0.1), plan.budget_file)
+    print_schedule(plan, 2.0)
+    out = capsys.readouterr().out
+    assert out.startswith(f"A run goes on with what is left of {plan.budget_file}:\n")
+    assert "1 trial of 1 training\n" in out
+    print_schedule(plan_with(hours=4.0), 4.0)
+    assert "goes on" not in capsys.readouterr().out
 
 
 def test_another_budget_is_another_schedule_and_a_damaged_one_is_made_again(plan: Plan) -> None:

@@ -9,6 +9,7 @@ from metaug.paper import table1
 from metaug.reporting.tables import write_table
 from metaug.suite.bundle import DESCRIPTION, RECORDS, Imported, import_bundle, write_bundle
 from metaug.suite.record import record_path, write_record
+from metaug.suite.schedule import Schedule
 from tests.paper.synthetic import plan_of, record_of
 
 PLAN = plan_of("lite")
@@ -90,6 +91,19 @@ def test_no_data_are_asked_for_where_every_trial_has_its_record():
     assert manifest == Path("data/cifar10-32/manifest.json")
 
 
+def test_the_data_are_asked_for_where_a_budget_trains_more_than_the_bundle_has():
+    """Trials 0 to 3 came from elsewhere; a run with a budget trains number 4."""
+    plan = plan_of("lite", trials=None, hours=1)
+    spec = SPECS[0].hash
+    manifest = Path("data/cifar10-32/manifest.json")
+    plan.schedule = Schedule(hours=1.0, trials={spec: [*range(TRIALS), TRIALS]}, planned_hours=0.1)
+    assert plan.training_data(spec) == [manifest]
+    plan.schedule = Schedule(hours=1.0, trials={spec: [*range(TRIALS)]}, planned_hours=0.1)
+    assert plan.training_data(spec) == []
+    plan.schedule = Schedule(hours=1.0, trials={}, planned_hours=0.0)
+    assert plan.training_data(spec) == []
+
+
 def test_another_checkout_has_nothing_left_to_train_and_the_same_table(project, monkeypatch):
     def table() -> str:
         write_table(table1.render(PLAN.grid, PLAN.results("table1")), "table1")
@@ -121,6 +135,28 @@ def test_all_that_contradict_ours_are_named_at_once():
     ours = [str(write(SPECS[1], trial, results="ours", rows=rows)) for trial in (1, 2)]
     with pytest.raises(UserError, match=f"and so have 1 more; .* remove {' '.join(ours)}$"):
         import_bundle(Path("bundle.zip"), Path("ours"))
+
+
+def test_a_bundle_with_other_numbers_than_ours_is_not_written_over():
+    write_bundle("lite", Path("bundle.zip"))
+    before = Path("bundle.zip").read_bytes()
+    rows = [{"probe": "conv", "setting": "", "metric": "top1", "value": 1.0}]
+    write(SPECS[1], 2, rows=rows)
+    text = rf"other numbers than ours in 1 record \(the first is trial 2 of spec {SPECS[1].hash}\)"
+    with pytest.raises(UserError, match=text):
+        write_bundle("lite", Path("bundle.zip"))
+    assert Path("bundle.zip").read_bytes() == before
+
+
+@pytest.mark.parametrize("place", [0.1, 0.3, 0.5, 0.7, 0.9])
+def test_a_changed_byte_of_a_bundle_is_one_line(place):
+    write_bundle("lite", Path("bundle.zip"))
+    content = bytearray(Path("bundle.zip").read_bytes())
+    content[int(place * len(content))] ^= 255
+    Path("bundle.zip").write_bytes(content)
+    with pytest.raises(UserError, match=r"^bundle.zip"):
+        import_bundle(Path("bundle.zip"), Path("elsewhere"))
+    assert not Path("elsewhere").exists()
 
 
 def test_another_run_of_the_same_trial_contradicts_nothing_by_its_times():

@@ -57,7 +57,7 @@ def test_smoke_can_be_run_without_any_data(run):
     status, out, err = run()
     assert (status, err) == (0, "")
     assert "✓ digits_m: made on the spot" in out
-    assert "snakemake --cores all table1 --config scale=smoke" in out
+    assert "    snakemake --cores all table1\n" in out  # smoke is the scale of config.yaml
     assert "lite: no data set is there" in out
 
 
@@ -77,7 +77,7 @@ def test_images_of_ones_own_are_found(run, root):
     status, out, _ = run("--config", f"data_root={root}", "datasets=[leaves]")
     assert status == 0
     assert f"✓ leaves: 6 training and 6 test images of 2 classes: {root}/leaves, your own" in out
-    assert "datasets=[leaves]" in out
+    assert 'datasets=["leaves"]' in out
 
 
 def test_a_folder_that_is_not_complete_is_said_to_be_so(run, root):
@@ -94,8 +94,14 @@ def test_what_is_there_is_a_command_to_type(run, root):
     assert Path(words[0]).name == "snakemake"
     assert words[1:] == [
         *("--cores", "all", "table1", "--config"),
-        *("scale=lite", f"data_root={root}", "datasets=[cifar10]"),
+        *("scale=lite", f"data_root={root}", 'datasets=["cifar10"]'),
     ]
+
+
+def test_the_command_keeps_the_settings_that_were_given(run, root):
+    given = (f"data_root={root}", "sources=[folder]", "methods=[simclr]", "trials=3")
+    words = shlex.split(run("--scale", "lite", "--command", "--config", *given)[1])
+    assert {'sources=["folder"]', 'methods=["simclr"]', "trials=3"} <= {*words}
 
 
 def test_a_data_root_of_the_environment_need_not_be_typed(run, root, monkeypatch):
@@ -138,7 +144,7 @@ def test_a_data_root_that_does_not_exist_is_named(run):
 def test_prepared_data_need_no_data_root(run, root):
     prepare("cifar10", 32, "data/cifar10-32", root)
     assert "prepared in data/cifar10-32" in run("--scale", "lite")[1]
-    assert "'datasets=[cifar10]'" in run("--scale", "lite", "--command")[1]
+    assert 'datasets=["cifar10"]' in run("--scale", "lite", "--command")[1]
 
 
 def test_nothing_is_written_and_nothing_downloaded(run, root):
@@ -152,7 +158,7 @@ def test_json_says_the_same_to_scripts(run, root):
     found = json.loads(out)
     assert (status, found["ok"], found["problems"]) == (0, True, [])
     assert found["datasets"] == ["cifar10"]
-    assert found["command"].endswith("'datasets=[cifar10]'")
+    assert found["command"].endswith("""'datasets=["cifar10"]'""")
     assert {finding["part"] for finding in found["findings"]} == {
         *("software", "devices", "disk", "data")
     }

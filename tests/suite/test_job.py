@@ -1,6 +1,7 @@
 """One job: trials are recorded as they are done, skipped when valid, and never half-written."""
 
 import io
+import itertools
 import json
 import multiprocessing
 import os
@@ -28,9 +29,10 @@ from metaug.suite import job
 from metaug.suite.done import mark_path
 from metaug.suite.job import run_trials
 from metaug.suite.record import failure_path, read_failure
-from metaug.training import loop, stop
+from metaug.training import loop, stop, stopwatch
 from metaug.training.checkpoint import load_checkpoint, save_checkpoint
 from metaug.training.runtime import Runtime
+from metaug.training.stopwatch import Seconds
 
 RUNTIME = Runtime(device=torch.device("cpu"), progress=False)
 SCALE = Scale.model_validate(
@@ -183,6 +185,28 @@ def test_a_training_begun_under_other_conditions_starts_anew(
     assert "trial 0 starts anew" in out
 
 
+def test_the_seconds_of_a_resumed_training_are_those_of_all_its_runs(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each look at the clock finds it 100 s later, 70 s of which the CPU has worked."""
+    looks = itertools.count()
+
+    def now() -> Seconds:
+        look = next(looks)
+        return Seconds(100.0 * look, 70.0 * look)
+
+    monkeypatch.setattr(stopwatch, "_now", now)
+    every_step = replace(RUNTIME, checkpoint_seconds=0)
+    run(make_spec(), data, tmp_path / "undisturbed", runtime=every_step)
+    interrupt_at_step(3, data, tmp_path, monkeypatch, runtime=every_step)
+    run(make_spec(), data, tmp_path, runtime=every_step)
+    found = [
+        records(folder / "out")["trial_000.json"] for folder in (tmp_path, tmp_path / "undisturbed")
+    ]
+    for key in ("train_seconds", "probe_seconds", "cpu_seconds"):
+        assert found[0][key] == found[1][key] > 0
+
+
 def test_a_training_of_two_threads_says_so(data: Path, tmp_path: Path) -> None:
     before = torch.get_num_threads()
     torch.set_num_threads(2)
@@ -294,8 +318,10 @@ def test_a_training_begun_on_other_data_is_not_gone_on_with(
 def test_a_record_of_other_images_is_kept_beside_the_new_one(
     data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    run(make_spec(), data, tmp_path, range(1))
+    run(make_spec(), data, tmp_path, range(1), keep_encoders=True)
     (path,) = (tmp_path / "out").glob("trial_*.json")
+    beside = [path.with_suffix(ending) for ending in (".curve.csv", ".encoders.safetensors")]
+    encoders = beside[1].read_bytes()
     before, digest = path.read_bytes(), open_prepared(data).digest
     found = open_prepared(data)
     negatives = replace(found.train, images=255 - found.train.images)
@@ -306,6 +332,10 @@ def test_a_record_of_other_images_is_kept_beside_the_new_one(
     aside = path.with_name(f"{path.name}.{digest[:12]}")
     assert f"{path} is of other images: kept as {aside.name}\n" in capsys.readouterr().out
     assert aside.read_bytes() == before
+    assert [file.exists() for file in beside] == [True, False]
+    kept = [file.with_name(f"{file.name}.{digest[:12]}") for file in beside]
+    assert kept[0].exists()
+    assert kept[1].read_bytes() == encoders
     assert json.loads(path.read_bytes())["data"] == "0" * 64
 
 

@@ -8,6 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from metaug.suite import script as script_module
+from metaug.suite.script import script
+
 CODE = """
 import sys, time
 from metaug.suite.script import script
@@ -40,6 +43,17 @@ def test_a_signal_ends_a_script_in_one_line(tmp_path, number):
     assert process.returncode == 128 + number
     assert error == f"stopped by {number.name}; the same command goes on from here\n"
     assert error in (tmp_path / "log").read_text()
+
+
+def test_an_unexpected_error_is_in_the_log_with_its_traceback(tmp_path, monkeypatch):
+    monkeypatch.setattr(script_module, "stop_on_signals", lambda: None)
+    log = tmp_path / "log"
+    with pytest.raises(RuntimeError), script(str(log)):
+        print("before")
+        raise RuntimeError("CUDA out of memory\nTried to allocate 2 GiB")
+    text = log.read_text()
+    assert text.startswith("before\nTraceback (most recent call last)")
+    assert text.endswith("error: RuntimeError: CUDA out of memory\n")
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells a child of it")

@@ -118,6 +118,34 @@ def test_a_job_that_got_no_further_is_not_requeued_and_says_why(
     assert not job.exists()
 
 
+def test_a_job_is_requeued_though_slurm_did_not_answer_at_times(
+    job: Path, program: Program, tmp_path: Path
+) -> None:
+    answered = tmp_path / "answered"
+    program(
+        "squeue",
+        'case "$*" in *%k*) word=comment; text=rule_train_0_wildcards_a;; '
+        "*) word=left; text=0:20;; esac\n"
+        f"[ -e {answered}.$word ] && echo $text || {{ touch {answered}.$word; exit 1; }}",
+    )
+    steps = iter((5, 6))
+    with requeued_at_time_limit(lambda: next(steps)):
+        wait_for(job.exists)
+    assert job.read_text() == "requeue 7\n"
+
+
+def test_a_job_whose_program_cannot_ask_slurm_trains_all_the_same(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In a container, say."""
+    monkeypatch.setenv("SLURM_JOB_ID", "7")
+    monkeypatch.setenv("PATH", str(tmp_path))
+    trained = False
+    with requeued_at_time_limit(lambda: 5):
+        trained = True
+    assert trained
+
+
 def test_a_job_that_is_done_is_not_requeued(job: Path, program: Program) -> None:
     program("squeue", 'case "$*" in *%k*) echo rule_train_0_wildcards_a;; *) echo 1:00:00;; esac')
     with requeued_at_time_limit(lambda: 5):

@@ -32,3 +32,33 @@ def test_a_step_is_timed_and_an_untrained_method_takes_none(plan):
     speeds = {spec.method: clock.speed(spec) for spec in plan.specs_of["table1"]}
     assert speeds["simclr"].step_seconds > 0
     assert speeds["random"].step_seconds == 0
+
+
+@pytest.mark.parametrize("method", ["simclr", "metaug"])
+def test_a_wider_network_and_larger_images_take_as_much_longer_as_the_reference(
+    plan, monkeypatch, method
+):
+    """A step is taken to cost its pixels, channels and images; the reference, SimCLR, is no wider
+    in this plan."""
+
+    def build(clock, spec):
+        return SimpleNamespace(trained=True, passes=1, spec=spec)
+
+    def step(method, size, device):
+        return size * method.spec.width * method.spec.image_size**2
+
+    monkeypatch.setattr(Clock, "_build", build)
+    monkeypatch.setattr(speed_module, "_time_step", step)
+    spec = plan.grid.spec(method, "digits_m")
+    large = spec.model_copy(update={"width": 4 * spec.width, "image_size": 3 * spec.image_size})
+    clock = Clock(plan, torch.device("cpu"))
+    ratio = clock.speed(large).step_seconds / clock.speed(spec).step_seconds
+    assert ratio == pytest.approx(4 * 3**2)
+
+
+def test_a_reference_that_the_user_does_not_train_is_timed_all_the_same(plan, monkeypatch):
+    grid = plan.grid
+    untrained = lambda *given: grid.spec(*given).model_copy(update={"epochs": 0})  # noqa: E731
+    monkeypatch.setattr(plan, "grid", SimpleNamespace(known=grid.known, spec=untrained))
+    spec = grid.spec("cmc", "digits_m")
+    assert Clock(plan, torch.device("cpu")).speed(spec).step_seconds > 0
