@@ -12,6 +12,7 @@ from torch.nn import functional as F
 from baselines.cmc import cmc_loss
 from metaug.algorithm import mag
 from metaug.algorithm.discrepancies import DISCREPANCIES, VARIANTS
+from metaug.algorithm.generators import gradient_share
 from metaug.algorithm.hyper import MetAugHyper, UnifiedHyper
 from metaug.algorithm.pairs import PairScores, Rows
 from metaug.algorithm.readouts import similarity_summaries
@@ -344,6 +345,12 @@ def test_passes_of_few_steps_are_measured_too(make_spec, training_set, tmp_path,
     _, curve = train(spec, 0, training_set, tmp_path, quiet_runtime)
     for epoch in curve:
         assert {"augmented_gradient_share", "mag_output_cosine"} <= set(epoch)
+
+
+def test_the_augmented_gradient_share_is_that_of_the_sum_of_both_norms():
+    z = torch.ones(4, 3, requires_grad=True)
+    terms = {"original": 3 * z.sum(), "augmented": z.sum()}
+    assert float(gradient_share(terms, (z,))) == pytest.approx(1 / 4)
 
 
 def test_the_augmented_gradient_share_grows_with_delta(metaug):

@@ -404,3 +404,25 @@ def test_optimisers_of_other_modules_are_refused():
 def test_settings_outside_their_range_are_refused():
     with pytest.raises(ValueError, match="delta"):
         build(ENCODERS["tanh"], delta=-1.0)
+
+
+def test_negatives_come_from_the_generator_that_is_given():
+    before, losses = torch.get_rng_state(), []
+    for seed in (0, 0, 1):
+        with torch.random.fork_rng():
+            torch.manual_seed(7)
+            bank = MemoryBank(("one", "two"), 40, 8, 0.5).double()
+        source = torch.Generator().manual_seed(seed)
+        step, views = build(ENCODERS["tanh"], bank=bank, negatives=6, generator=source)
+        losses.append(step.encoder_step(views, torch.arange(9))["loss"].item())
+    assert losses[0] == losses[1] != losses[2]
+    assert torch.equal(torch.get_rng_state(), before)
+
+
+def test_an_inner_rate_of_zero_is_no_look_ahead_and_not_the_optimisers_rate():
+    losses = []
+    for settings in ({"inner_learning_rate": 0.0}, {"order": "none"}, {}):
+        step, views = build(ENCODERS["tanh"], **settings)
+        losses.append(step.mag_step(views)["meta_loss"])
+    assert torch.equal(losses[0], losses[1])
+    assert not torch.equal(losses[0], losses[2])

@@ -255,6 +255,7 @@ def test_mixed_precision_gives_nearly_the_same_loss(name, changes, make_spec, re
         assert all(p.dtype == torch.float32 for p in method.parameters())
         losses.append(float(logs[0]["loss"]))
     assert losses[1] == pytest.approx(losses[0], rel=0.1, abs=0.1)
+    assert losses[1] != losses[0]
 
 
 @every_trained_case

@@ -24,7 +24,7 @@ from metaug.files import atomic_path, atomic_write_text
 from metaug.method import find_method
 from metaug.reporting.names import counted
 from metaug.spec import PROTOCOL_VERSION, TrialSpec
-from metaug.suite.record import FORMAT, read_record, record_path
+from metaug.suite.record import FORMAT, fault_of, read_record, record_path
 
 RECORDS, DESCRIPTION = "records.jsonl", "ro-crate-metadata.json"
 LARGEST = 2**30
@@ -99,6 +99,8 @@ def import_bundle(path: Path, results: Path = Path("results")) -> Imported:
         if not _current(record):
             superseded += 1
             continue
+        if fault := fault_of(record, spec, record["trial"]):
+            raise UserError(f"{path}: record {spec.hash} trial {record['trial']} {fault}")
         target = record_path(results / spec.scale / "trials" / spec.hash, record["trial"])
         ours = read_record(target, spec, record["trial"])
         if ours is None:
@@ -223,17 +225,20 @@ def _read_bundle(path: Path) -> list[Record]:
 
 
 def _spec_of(record: Record, path: Path) -> TrialSpec:
-    """The spec of a record, whose hash and trial are what they say."""
+    """The spec of a record of the bundle at `path`.
+
+    Raises:
+        UserError: its hash, trial or scale are not what they can be.
+    """
     try:
         name = f"{record['hash']} trial {record['trial']}"
         spec = TrialSpec.model_validate(record["spec"])
-        trial, rows = record["trial"], record["rows"]
+        trial = record["trial"]
         sound = (
             record["format"] == FORMAT
             and record["hash"] == spec.hash
             and type(trial) is int
             and 0 <= trial < 1000
-            and all({"probe", "setting", "metric", "value"} <= row.keys() for row in rows)
             and re.fullmatch("[a-z0-9_-]+", spec.scale)
         )
     except (KeyError, TypeError, AttributeError, ValidationError) as error:

@@ -196,6 +196,12 @@ def put_aside(path: Path, data: str) -> None:
         print(f"{path} is of other images: kept as {aside.name}", flush=True)
 
 
+def fault_of(record: object, spec: TrialSpec, trial: int) -> str:
+    """What is wrong with a record that should be of this trial: "is damaged (...)"; "" if nothing
+    is."""
+    return _what_is_wrong(record, _Record, spec, trial)
+
+
 def _what_is_wrong(outcome: Any, kind: type[_Outcome], spec: TrialSpec, trial: int) -> str:
     if isinstance(outcome, dict) and outcome.get("format", FORMAT) != FORMAT:
         return f"has format {outcome['format']!r} instead of {FORMAT}"

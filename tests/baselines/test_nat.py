@@ -179,3 +179,9 @@ def test_own_recipe_is_a_valid_spec():
     spec = grid().spec("nat", "digits_m", preset="own")
     assert (spec.learning_rate, spec.momentum, spec.weight_decay) == (2.56, 0.0, 0.0)
     assert (spec.hyper["code_dim"], spec.hyper["assignment_period"]) == (2048, 3)
+
+
+def test_each_trial_has_codes_of_its_own():
+    spec = grid().spec("nat", "digits_m")
+    first, second = (build_method(spec, DataShape(20, 10), trial=trial) for trial in (0, 1))
+    assert not torch.equal(first.codes, second.codes)

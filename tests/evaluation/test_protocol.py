@@ -141,6 +141,23 @@ def test_augmented_copies_are_drawn_from_the_trial_and_differ(run, training_set,
     assert all(torch.equal(labels, training_set.labels) for _, labels in conv)
 
 
+def test_each_probe_of_each_trial_has_an_order_of_images_of_its_own(
+    make_spec, ready, training_set, test_split, monkeypatch
+):
+    seeds, original = [], protocol.linear_probe
+
+    def linear_probe(*given):
+        seeds.append(given[4].initial_seed())
+        return original(*given)
+
+    monkeypatch.setattr(protocol, "linear_probe", linear_probe)
+    spec = make_spec("simclr")
+    for trial in (0, 1):
+        evaluate(ready(spec), spec, trial, training_set, test_split, torch.device("cpu"))
+    assert len(seeds) == 2 * 3
+    assert len({*seeds}) == len(seeds)
+
+
 def test_an_evaluation_repeats_itself_and_leaves_the_global_random_state(run):
     before = torch.get_rng_state()
     first, again = run("metaug")[1], run("metaug")[1]

@@ -3,9 +3,17 @@ from zlib import crc32
 
 import numpy as np
 import pytest
+from scipy import stats
 
-from metaug.reporting.claims import Claim, Part, by_chance, decide_claim, some_hold
-from metaug.reporting.looks import LEVEL
+from metaug.reporting.claims import (
+    Claim,
+    Part,
+    by_chance,
+    decide_claim,
+    decide_claims,
+    some_hold,
+)
+from metaug.reporting.looks import LEVEL, LEVELS, OVERLAP
 from metaug.reporting.results import Query
 from metaug.reporting.statements import Quantity, Statement, quantity
 from tests.paper.synthetic import plan_of, results_from
@@ -158,3 +166,50 @@ def test_chance_is_counted_over_what_could_be_decided():
     values = {"a": list(70 + NOISE), "b": list(68 + NOISE[::-1])}
     outcomes = [decided(beats("b"), values), decided(beats("z"), values)]
     assert by_chance(outcomes) == pytest.approx(LEVEL)
+
+
+def at_p(p: float, noise: np.ndarray) -> np.ndarray:
+    """Five differences whose p-value of "is less than zero", scaled, is p."""
+    return noise - stats.t.isf(p * LEVELS[5] / LEVEL, 4) * stats.sem(noise)
+
+
+def results_of(values: dict[str, list[float]]):
+    return results_from({number(m).queries[0]: v for m, v in values.items()})
+
+
+def of_parts(*parts: Part) -> Claim:
+    return Claim("C1", "Table 1", "A.", lambda grid: list(parts))
+
+
+@pytest.mark.parametrize(
+    ("p", "verdict"), [(0.024 / OVERLAP, "contradicted"), (0.026 / OVERLAP, "inconclusive")]
+)
+def test_a_contradiction_is_corrected_for_the_number_of_parts(p, verdict):
+    results = results_of({"a": list(50 + at_p(p, NOISE)), "b": [50.0] * 5, "c": [40.0] * 5})
+    assert decide_claim(of_parts(beats("b")), GRID, results).verdict == "contradicted"
+    assert decide_claim(of_parts(beats("b"), beats("c")), GRID, results).verdict == verdict
+
+
+@pytest.mark.parametrize(
+    ("p", "verdict"), [(0.024 / OVERLAP, "ruled out"), (0.026 / OVERLAP, "inconclusive")]
+)
+def test_what_is_ruled_out_is_corrected_for_the_number_of_parts(p, verdict):
+    noise = 10 * NOISE
+    printed_gain = float((noise - at_p(p, noise)).mean())
+    results = results_of({"a": list(50 + noise), "b": [50.0] * 5, "c": [40.0] * 5})
+    part = printed(beats("b"), printed_gain)
+    assert decide_claim(of_parts(part), GRID, results).verdict == "ruled out"
+    assert decide_claim(of_parts(part, beats("c")), GRID, results).verdict == verdict
+
+
+def test_p_over_all_claims_is_holms_corrected_for_the_looks():
+    ps = {"c": 0.001, "d": 0.004, "e": 0.03}
+    values = {name: list(50 + at_p(p, NOISE)) for name, p in ps.items()}
+    results = results_of(values | {"a": [50.0] * 5})
+    claims = [
+        Claim(f"C{name}", "Table 1", "A.", lambda grid, name=name: [beats(name)]) for name in ps
+    ]
+    found = decide_claims(claims, GRID, results, GRID)
+    assert {outcome.verdict for outcome in found} == {"reproduced"}
+    expected = [3 * OVERLAP * 0.001, 2 * OVERLAP * 0.004, OVERLAP * 0.03]
+    assert [outcome.p_holm for outcome in found] == pytest.approx(expected, rel=1e-6)

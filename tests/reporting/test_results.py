@@ -106,5 +106,9 @@ def test_accuracy_by_image_is_the_mean_over_trials_of_the_share_of_epochs() -> N
     results = results_from({CONV: [50.0, 50.0]}, hits=hits)
     assert results.of_images(CONV, [0, 1]).tolist() == [100.0, 50.0, 50.0, 0.0]
     assert results.of_images(CONV, [0]).tolist() == [100.0, 0.0, 100.0, 0.0]
+    short = SPEC.model_copy(update={"probe": SPEC.probe.model_copy(update={"epochs": 1})})
+    hits = {(short.hash, 0): {"conv": encode_hits(torch.tensor([1, 0]))}}
+    once = results_from({Query(short, "conv"): [50.0]}, hits=hits)
+    assert once.of_images(Query(short, "conv"), [0]).tolist() == [100.0, 0.0]
     for unknown, trials in ((FC, [0]), (CONV, [0, 2]), (Query(SPEC, "conv", "top5"), [0])):
         assert results.of_images(unknown, trials) is None

@@ -247,3 +247,18 @@ def test_noise_alone_does_not_make_a_range():
         two = [pd.Series(rng.normal(size=5)) for _ in range(2)]
         wrong += range_greater(eight, two).verdict == "holds"
     assert wrong / 400 <= LEVEL
+
+
+def test_a_range_waits_for_the_next_look():
+    wide, narrow = settings(60.0, 64.0, 61.0, n=9), settings(60.0, 60.5, n=9)
+    first_wide, first_narrow = ([v[:5] for v in values] for values in (wide, narrow))
+    assert range_above(wide, 1.0) == range_above(first_wide, 1.0)
+    assert range_greater(wide, narrow) == range_greater(first_wide, first_narrow)
+
+
+def test_what_was_decided_of_a_range_stays_decided():
+    early, noise = settings(60.0, 63.0), settings(60.0, 60.0, spread=30.0)
+    ten = [pd.concat([a, b], ignore_index=True) for a, b in zip(early, noise, strict=True)]
+    five, later = range_above(early, 1.0), range_above(ten, 1.0)
+    assert (later.n, five.verdict, later.verdict) == (10, "holds", "holds")
+    assert later.p_holds == five.p_holds

@@ -7,6 +7,7 @@ import pytest
 from metaug.errors import UserError
 from metaug.paper import table1
 from metaug.reporting.tables import write_table
+from metaug.spec import TrialSpec
 from metaug.suite.bundle import DESCRIPTION, RECORDS, Imported, import_bundle, write_bundle
 from metaug.suite.record import record_path, write_record
 from metaug.suite.schedule import Schedule
@@ -200,8 +201,9 @@ def test_a_record_that_is_not_what_it_says_is_refused_and_nothing_is_written(cha
     assert not (project.parent / "evil").exists()
 
 
-def test_records_of_a_superseded_version_are_counted_and_left_out():
-    old = SPECS[0].model_copy(update={"method_version": 99})
+@pytest.mark.parametrize("key", ["method_version", "protocol_version"])
+def test_records_of_a_superseded_version_are_counted_and_left_out(key):
+    old = SPECS[0].model_copy(update={key: 99})
     write(old, 0)
     assert write_bundle("lite", Path("bundle.zip")) == 2 * TRIALS
     path = rewritten(
@@ -251,3 +253,27 @@ def test_another_file_or_none_is_no_bundle():
         import_bundle(Path("missing.zip"))
     with pytest.raises(UserError, match="no records of scale 'full'"):
         write_bundle("full", Path("bundle.zip"))
+
+
+def test_a_scale_that_leads_out_of_the_results_is_refused(project):
+    def evil(record):
+        spec = TrialSpec.model_validate(record["spec"] | {"scale": "../../evil"})
+        return record | {"spec": spec.model_dump(mode="json"), "hash": spec.hash}
+
+    with pytest.raises(UserError, match="is not what it says it is"):
+        import_bundle(rewritten(evil, sums_too=True), Path("elsewhere"))
+    assert not (project.parent / "evil").exists()
+
+
+@pytest.mark.parametrize(
+    ("rows", "message"),
+    [
+        ([{"metric": "top1", "value": 1.0}], r"is damaged \(rows.0.probe: Field required\)"),
+        ([{"probe": "conv", "setting": "", "metric": "top1", "value": 150.0}], "150.0 % is impo"),
+        ([], "is damaged"),
+    ],
+)
+def test_a_record_that_could_not_be_read_later_is_refused(rows, message):
+    with pytest.raises(UserError, match=message):
+        import_bundle(rewritten(lambda r: r | {"rows": rows}, sums_too=True), Path("elsewhere"))
+    assert not Path("elsewhere").exists()

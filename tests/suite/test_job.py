@@ -14,6 +14,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file
@@ -31,6 +32,7 @@ from metaug.suite.job import run_trials
 from metaug.suite.record import failure_path, read_failure
 from metaug.training import loop, stop, stopwatch
 from metaug.training.checkpoint import load_checkpoint, save_checkpoint
+from metaug.training.images import TrainingSet, evaluation_split
 from metaug.training.runtime import Runtime
 from metaug.training.stopwatch import Seconds
 
@@ -484,3 +486,44 @@ def test_tensorboard_events_are_written_on_request(data: Path, tmp_path: Path) -
     runtime = Runtime(torch.device("cpu"), progress=False, tensorboard=tmp_path / "events")
     run(make_spec(), data, tmp_path, range(1), runtime=runtime)
     assert any((tmp_path / "events").rglob("events.out.tfevents*"))
+
+
+@pytest.fixture
+def judged(monkeypatch: pytest.MonkeyPatch) -> list[tuple[Any, ...]]:
+    """The arguments with which trained methods are evaluated."""
+    seen: list[tuple[Any, ...]] = []
+    original = job.evaluate
+
+    def evaluate(*given: Any) -> Evaluation:
+        seen.append(given)
+        return original(*given)
+
+    monkeypatch.setattr(job, "evaluate", evaluate)
+    return seen
+
+
+@pytest.mark.parametrize("split", ["test", "validation"])
+def test_a_trial_is_judged_on_the_split_that_its_spec_names(
+    data: Path, tmp_path: Path, judged: list[tuple[Any, ...]], split: str
+) -> None:
+    spec = make_spec(epochs=0, probe={"split": split, "epochs": 1, "averaged_epochs": 1})
+    run(spec, data, tmp_path, range(1))
+    ((_, _, trial, _, images, *_),) = judged
+    expected = evaluation_split(open_prepared(data), spec, trial)
+    assert np.array_equal(images.images, expected.images)
+    assert np.array_equal(images.labels, expected.labels)
+    (record,) = records(tmp_path / "out").values()
+    assert bool(record["hits"]) == (split == "test")
+
+
+def test_each_trial_has_training_images_of_its_own(
+    data: Path, tmp_path: Path, judged: list[tuple[Any, ...]]
+) -> None:
+    spec = make_spec(epochs=0, probe={"epochs": 1, "averaged_epochs": 1})
+    run(spec, data, tmp_path, range(2))
+    assert [trial for _, _, trial, *_ in judged] == [0, 1]
+    split = open_prepared(data).train
+    own = [TrainingSet.of(split, spec, trial, 10).images for trial in (0, 1)]
+    assert not np.array_equal(*own)
+    for (_, _, _, train, *_), images in zip(judged, own, strict=True):
+        assert np.array_equal(train.images, images)

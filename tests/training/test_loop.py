@@ -405,3 +405,15 @@ def test_tensorboard_gets_the_curve(make_spec, training_set, tmp_path, replace_r
     events.Reload()
     values = [event.value for event in events.Scalars("loss")]
     assert values == pytest.approx([epoch["loss"] for epoch in curve], rel=1e-6)
+
+
+def test_the_mixed_precision_of_a_run_reaches_the_method(
+    make_spec, training_set, tmp_path, replace_runtime
+):
+    spec = make_spec("simclr", epochs=1)
+    (plain, curve), (mixed, other) = (
+        train(spec, 0, training_set, tmp_path / str(on), replace_runtime(mixed_precision=on))
+        for on in (False, True)
+    )
+    assert (plain.mixed_precision, mixed.mixed_precision) == (False, True)
+    assert curve != other
