@@ -73,7 +73,7 @@ def render(grid: Grid, results: Results) -> Drawing:
         above.set_yscale("log")
         above.set_xticklabels([])
         above.set_ylabel("share of gradient")
-        accuracy_axis(below)
+        accuracy_axis(below, "conv")
         below.set_xlabel("δ")
         legend(figure, below, columns=2)
     sentences = (

@@ -115,6 +115,7 @@ def _panel(
                 xerr=interval.half_width if interval.n >= FEWEST_TRIALS else NAN,
                 color=color,
                 marker=marker,
+                markerfacecolor=color if interval.n >= FEWEST_TRIALS else "white",
                 markersize=4,
                 linewidth=0,
                 elinewidth=1,

@@ -75,7 +75,7 @@ def render(grid: Grid, results: Results) -> Drawing:
         axes.set_xlim(DECAYS[0] - 0.4, DECAYS[-1] + 0.4)
         positions(axes, DECAYS)
         axes.set_xlabel(r"$\varphi_\mathrm{dec}$")
-        accuracy_axis(axes)
+        accuracy_axis(axes, "conv")
         legend(figure, axes, columns=3)
     caption = CAPTION.format(dataset=dataset_name(dataset))
     return Drawing(

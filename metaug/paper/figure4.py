@@ -89,7 +89,7 @@ def render(grid: Grid, results: Results) -> Drawing:
             axes.set_title(f"equal {equal}")
             axes.set_xlim(sizes[0] / 1.4, sizes[-1] * 1.4)
             positions(axes, sizes)
-            accuracy_axis(axes)
+            accuracy_axis(axes, "conv")
         panels[1].set_xlabel("batch size")
         legend(figure, panels[0], columns=2)
     caption = CAPTION.format(dataset=dataset_name(dataset), default=DEFAULT_BATCH_SIZE)

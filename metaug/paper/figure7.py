@@ -58,7 +58,7 @@ def render(grid: Grid, results: Results) -> Drawing:
         axes.set_xlim(GAMMAS[0] - 0.02, GAMMAS[-1] + 0.02)
         positions(axes, GAMMAS)
         axes.set_xlabel("γ")
-        accuracy_axis(axes)
+        accuracy_axis(axes, "fc")
         legend(figure, axes, columns=2)
     sentences = [CAPTION.format(dataset=dataset_name(dataset))]
     if on_paper:

@@ -18,9 +18,10 @@ READOUT_NOTES = {
 }
 FLOOR_NOTE = (
     "Untrained: the same network with its initial weights, by the views it sees (‡ one encoder of "
-    "half width for each). Networks differ in what they give untrained; the gain of every method "
-    "over its own floor is in Extra 5."
+    "half width for each). Networks differ in what they give untrained, so that methods of "
+    "different views are better compared by their gains over it{where}."
 )
+GAINS_ARE_IN = " (of Table 1 in dots1, with other read-outs on CIFAR-10 in Extra 5)"
 SWAV_HARD_NOTE = (
     "SwAV + Hard is defined by no source; ours adds the hard-negative loss between the embeddings "
     "of SwAV's two crops to SwAV's own loss (a guess)."
@@ -112,7 +113,7 @@ def protocol_notes(scale: str, *backbones: str) -> tuple[str, ...]:
         f"with augmented features weighted by δ = {delta} and the margins by α = {alpha}; γ and δ "
         "are the paper's. It does not say which β, which α and which form of its loss its tables "
         "have.",
-        FLOOR_NOTE,
+        FLOOR_NOTE.format(where=GAINS_ARE_IN if "alexnet" in backbones else ""),
         "Negatives come from a memory only in methods that have a bank or a queue by definition; "
         "the paper does not say whether the others got one. Heads, temperatures and all else that "
         "the paper leaves open of a method are listed, with sources and choices, in "

@@ -6,7 +6,7 @@ from typing import Any
 from metaug.grid import Grid
 from metaug.paper.cells import TablePlace, in_columns, row_cells
 from metaug.paper.floors import floor_cells
-from metaug.reporting.results import NOT_RUN, Query, Results, derived
+from metaug.reporting.results import NOT_RUN, Query, Results
 from metaug.reporting.statistics import NAN, Interval
 from metaug.reporting.tables import Cell, Column
 
@@ -60,7 +60,7 @@ def variant_table_cells(
     shown = {}
     for (row, column), query in cells.items():
         unit = (units or {}).get(column, 1.0)
-        shown[row, column] = Cell(derived(results.values(query) / unit, query))
+        shown[row, column] = Cell(results.interval(query, unit))
         if column in ACCURACIES and query.spec.method == "metaug":
             base = cells[reference, column]
             change: Interval = results.difference(query, base)

@@ -86,6 +86,12 @@ def canvas(
         yield figure, list(axes.flat)
 
 
+PAIRED_NOTE = (
+    "Trials of the same number share their draws, so that a difference is surer than the intervals "
+    "of its two sides."
+)
+
+
 def full_caption(
     sentences: Iterable[str], scale: str, intervals: Iterable[Interval], *, dots: bool = False
 ) -> str:
@@ -100,7 +106,10 @@ def full_caption(
     trials = f"Means over n = {n} trial{'' if counts == [1] else 's'}"
     bars = ", 95 % t-intervals" if counts[-1] >= FEWEST_TRIALS else ""
     single = "; small dots are single trials" if dots and counts[-1] > 1 else ""
-    notes = (*sentences, SCALE_NOTES[scale], f"{trials}{bars}{single}.", failed)
+    few = dots and bars and counts[0] < FEWEST_TRIALS
+    hollow = f"; hollow marks have fewer than {FEWEST_TRIALS}" if few else ""
+    paired = PAIRED_NOTE if bars else ""
+    notes = (*sentences, SCALE_NOTES[scale], f"{trials}{bars}{single}{hollow}.", paired, failed)
     return " ".join(filter(None, notes))
 
 
@@ -123,8 +132,9 @@ def curve(
 ) -> None:
     """Means with error bars, joined by a line; points that were not run are left out.
 
-    Each trial is a small dot, where there are several; fewer than `FEWEST_TRIALS` have no bar.
-    `dodge` moves the points, by a factor, so that bars of several curves stand side by side.
+    Each trial is a small dot, where there are several. Fewer than `FEWEST_TRIALS` have no bar and a
+    hollow mark. `dodge` moves the points, by a factor, so that bars of several curves stand side by
+    side.
     """
     run = {x: points[x] for x in sorted(points) if points[x].n}
     if not run:
@@ -140,6 +150,15 @@ def curve(
         label=label,
     )
     for x, point in run.items():
+        if point.n < FEWEST_TRIALS:
+            axes.plot(
+                x * dodge,
+                point.mean,
+                color=style.color,
+                marker=style.marker,
+                markerfacecolor="white",
+                zorder=3,
+            )
         if len(values := values_of(point)) > 1:
             places = [x * dodge] * len(values)
             axes.plot(places, values, ".", color=style.color, markersize=3, alpha=0.5)
@@ -155,12 +174,12 @@ def level(axes: Axes, interval: Interval, label: str) -> None:
         axes.axhspan(low, high, color=GREY, alpha=0.15, linewidth=0)
 
 
-def accuracy_axis(axes: Axes) -> None:
-    """Name the y axis; it ends at 100 %, even where an interval does not. Call it after all else
-    has been drawn."""
+def accuracy_axis(axes: Axes, readout: str) -> None:
+    """Name the y axis, with the read-out; it ends at 100 %, even where an interval does not. Call
+    it after all else has been drawn."""
     low, high = axes.get_ylim()
     axes.set_ylim(max(low, 0), min(high, 100))
-    axes.set_ylabel("top-1 accuracy (%)")
+    axes.set_ylabel(f"top-1 accuracy, {readout} (%)")
 
 
 def positions(axes: Axes, values: Sequence[float], labels: Sequence[str] | None = None) -> None:

@@ -121,19 +121,22 @@ class Results:
         epochs = min(query.spec.probe.averaged_epochs, query.spec.probe.epochs)
         return np.mean(hits, axis=0) / epochs * 100
 
-    def interval(self, query: Query) -> CellInterval:
-        """Mean and 95 % interval over the trials."""
-        return self._derived(self.values(query), query)
+    def interval(self, query: Query, unit: float = 1.0) -> CellInterval:
+        """Mean and 95 % interval over the trials, in this unit of the values."""
+        return self._derived(self.values(query) / unit, query)
 
     def difference(self, query: Query, reference: Query) -> CellInterval:
-        """Mean and 95 % interval of the difference of `query` from `reference`, paired by trial."""
+        """Mean and 95 % interval of the difference of `query` from `reference`, paired by trial.
+
+        It remembers the failed trials of `query`; those of `reference` stand with its own numbers.
+        """
         values = (self.values(query) - self.values(reference)).dropna()
         return self._derived(values, query, reference)
 
     def _derived(self, values: pd.Series, *queries: Query) -> CellInterval:
+        """As `derived`, with the failed trials of the first query."""
         interval = derived(values, *queries)
-        hashes = dict.fromkeys(query.spec.hash for query in queries)
-        interval.failed = tuple(text for key in hashes for text in self._failures.get(key, ()))
+        interval.failed = self._failures.get(queries[0].spec.hash, ())
         return interval
 
 

@@ -147,7 +147,11 @@ class Table:
     def notes(self) -> list[str]:
         """The legend of the marks that occur, then the table's own footnotes."""
         cells = list(self.cells.values())
-        labels = " ".join(label for row in self.rows for label in row.labels)
+        labels = " ".join(
+            text
+            for texts in (*(row.labels for row in self.rows), *(c.header for c in self.columns))
+            for text in texts
+        )
         printed = any(not math.isnan(cell.published) for cell in cells)
         compared = any(not math.isnan(cell.difference) for cell in cells)
         not_run = any(
@@ -173,6 +177,9 @@ class Table:
             "† quoted by the paper from earlier work.": any(cell.quoted for cell in cells),
             "‡ one encoder of half width per view (the paper: halved parameters).": "‡" in labels,
             f"{DASH} not run.": not_run,
+            "Means of different n are not paired; the scorecard compares trial by trial.": (
+                self.common_n() is None
+            ),
         }
         marks = [note for note, applies in legend.items() if applies]
         return [*marks, *failures, *self.footnotes]

@@ -1,7 +1,7 @@
 import pytest
 
 from metaug.extras import extra1
-from metaug.reporting.results import Results
+from metaug.reporting.results import Results, failed_of
 from tests.paper.synthetic import (
     TRIALS,
     check_cell,
@@ -54,3 +54,15 @@ def test_without_the_reference_there_are_no_differences():
     table = extra1.render(plan_of("full").grid, rest)
     assert not any(column.endswith("difference") for _, column in run_cells(table))
     assert ("none", "fc") in run_cells(table)
+
+
+@pytest.mark.parametrize("order", ["exact", "first_order"])
+def test_a_training_that_failed_is_named_in_its_own_row_alone(order):
+    frame = frame_of("full", extra1)
+    failed = ("trial 0: loss is nan at step 12 (epoch 0)",)
+    rest = frame[frame["spec"] != spec_of(order).hash]
+    table = extra1.render(plan_of("full").grid, Results(rest, {spec_of(order).hash: failed}))
+    assert failed_of(table.cells[order, "conv"].ours) == failed
+    notes = [note for note in table.notes() if note.startswith("§")]
+    (row,) = (row for row in table.rows if row.name == order)
+    assert notes == [f"§ {', '.join(row.labels)}: {failed[0]}; not in the mean."]

@@ -5,6 +5,7 @@ import pytest
 from matplotlib.figure import Figure
 
 from metaug.reporting.figures import (
+    PAIRED_NOTE,
     Drawing,
     accuracy_axis,
     canvas,
@@ -47,14 +48,16 @@ def test_the_title_has_the_scale():
 def test_captions_say_scale_and_trials():
     caption = full_caption(("One.", "Two."), "lite", [Interval(1, 0.1, 3), NOTHING])
     assert caption.startswith("One. Two. Scale: lite.")
-    assert caption.endswith("Means over n = 3 trials, 95 % t-intervals.")
+    assert caption.endswith(f"Means over n = 3 trials, 95 % t-intervals. {PAIRED_NOTE}")
     several = full_caption((), "full", [Interval(1, 0.1, 3), Interval(1, 0.1, 20)])
-    assert several.endswith("Means over n = 3 to 20 trials, 95 % t-intervals.")
+    assert several.endswith(f"Means over n = 3 to 20 trials, 95 % t-intervals. {PAIRED_NOTE}")
     two = full_caption((), "full", [Interval(1, NAN, 2)], dots=True)
     assert two.endswith("Means over n = 2 trials; small dots are single trials.")
     one = full_caption((), "full", [Interval(1, NAN, 1)], dots=True)
     assert one.endswith("Means over n = 1 trial.")
     assert full_caption((), "full", [Interval(1, NAN, 1)]).endswith("Means over n = 1 trial.")
+    both = full_caption((), "full", [Interval(1, NAN, 1), Interval(1, 0.1, 3)], dots=True)
+    assert "single trials; hollow marks have fewer than 3." in both
     assert full_caption(("One.",), "lite", [NOTHING]).endswith("Nothing has been run.")
 
 
@@ -90,6 +93,12 @@ def test_two_trials_are_dots_and_have_no_bar(axes):
     assert axes.get_legend_handles_labels()[1] == ["ours"]
 
 
+def test_a_point_of_few_trials_is_hollow(axes):
+    curve(axes, {1: Interval(50, NAN, 1), 2: Interval(60, 2.5, 3)}, STYLE, "MetAug")
+    hollow = [line for line in axes.lines if line.get_markerfacecolor() == "white"]
+    assert [line.get_xydata().tolist() for line in hollow] == [[[1, 50]]]
+
+
 def test_every_trial_is_a_dot_beside_its_bar(axes):
     curve(axes, {1: interval_of(pd.Series([10.0, 12.0, 11.0]))}, STYLE, "ours", dodge=2)
     (bars,) = axes.containers[0].lines[2]
@@ -106,9 +115,9 @@ def test_a_level_has_a_band_as_high_as_its_interval(axes):
     assert len(axes.lines) == 1
 
 
-def test_accuracies_end_at_100_per_cent(axes):
+def test_accuracies_end_at_100_per_cent_and_name_the_read_out(axes):
     curve(axes, {1: Interval(98, 20, 2)}, STYLE, "ours")
-    accuracy_axis(axes)
+    accuracy_axis(axes, "conv")
     assert axes.get_ylim()[1] == 100
 
 

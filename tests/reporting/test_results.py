@@ -91,6 +91,8 @@ def test_failed_trials_are_remembered_beside_the_others_and_alone():
     assert failed_of(results.interval(CONV)) == failed_of(results.interval(FC)) == failed
     assert failed_of(results.difference(CONV, Query(OTHER, "conv"))) == failed
     assert failed_of(results.interval(Query(OTHER, "conv"))) == ()
+    assert failed_of(results.difference(Query(OTHER, "conv"), CONV)) == ()
+    assert results.interval(CONV, unit=0.01).mean == pytest.approx(8400.0)
 
 
 def texts(*hits: list[int]) -> dict[tuple[str, int], dict[str, str]]:

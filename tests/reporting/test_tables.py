@@ -570,3 +570,20 @@ def test_powers_of_ten_reach_latex(tmp_path):
     table = Table(**{**vars(table), "rows": (Row("one", ("10⁻¹¹",)),)})
     write_latex(table, tmp_path / "t.tex")
     assert "10$^-$$^1$$^1$" in (tmp_path / "t.tex").read_text()
+
+
+def test_that_means_of_different_n_are_not_paired_is_said_below_the_table():
+    note = "Means of different n are not paired; the scorecard compares trial by trial."
+
+    def notes(n: int) -> list[str]:
+        cells = {"simclr": Interval(80.0, 1.0, 5), "cmc": Interval(81.0, 1.0, n)}
+        return small({(row, "a"): Cell(interval) for row, interval in cells.items()}).notes()
+
+    assert note in notes(10)
+    assert note not in notes(5)
+
+
+def test_the_mark_of_several_views_is_explained_where_it_stands_in_a_heading():
+    columns = (Column("metaug", (method_name("metaug"),)), Column("looc", (method_name("looc"),)))
+    table = small({}, rows=["simclr"], columns=columns)
+    assert any(note.startswith("‡ one encoder of half width per view") for note in table.notes())
