@@ -29,7 +29,7 @@ def _suite_is_missing(error: ModuleNotFoundError) -> NoReturn:
         raise error
     print(
         f"error: the suite is missing ({package} is not installed): "
-        "pip install 'metaug-reproduction[suite]'",
+        "pip install -e '.[suite]' in the folder of the project",
         file=sys.stderr,
     )
     sys.exit(2)

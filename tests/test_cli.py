@@ -206,7 +206,7 @@ def test_a_difference_leads_to_both_trainings(project):
     }
     assert [orders[key] for key in specs_in(text)] == ["first_order", "exact"]
     reference = shown("extra1:exact:conv_difference", methods=["metaug"])
-    assert "ours       0.0000: what the others in the column differ from" in reference
+    assert "ours       0.0000: the reference that the column's differences are from" in reference
 
 
 def test_what_the_paper_quotes_is_not_said_to_be_missing(project):

@@ -1,6 +1,7 @@
 """The site of the documentation: it builds, and what is wrong in a page stops it."""
 
 import re
+import shlex
 import shutil
 import subprocess
 import sys
@@ -8,6 +9,7 @@ import tomllib
 from pathlib import Path
 
 import pytest
+from snakemake.cli import get_argument_parser
 
 import metaug
 from tests.conftest import script
@@ -16,6 +18,7 @@ from tests.reporting.test_report import Page
 ROOT = Path(__file__).parents[1]
 SITE = tomllib.loads((ROOT / "zensical.toml").read_text())["project"]
 BUILD = script("docs/build.py")
+SNAKEMAKE = get_argument_parser()
 
 
 def build(root: Path) -> subprocess.CompletedProcess:
@@ -53,6 +56,23 @@ def pages_of(nav: list) -> list[str]:
         for value in entry.values()
         for page in ([value] if isinstance(value, str) else pages_of(value))
     ]
+
+
+def commands(program: str) -> list[str]:
+    """The commands of this program in the console blocks of all pages."""
+    pages = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
+    text = "\n".join(page.read_text() for page in pages).replace("\\\n", " ")
+    return re.findall(rf"^\$ ({program} .*)$", text, re.M)
+
+
+@pytest.mark.parametrize("command", commands("snakemake"))
+def test_snakemake_reads_every_command_as_it_is_meant(command: str) -> None:
+    """A target behind `--resources` or `--config` would be taken for one of their values."""
+    words = shlex.split(command, comments=True)[1:]
+    given = SNAKEMAKE.parse_args(words)
+    assert given.targets or given.profile or "--profile" in words
+    assert all("=" not in target for target in given.targets)
+    assert all("=" in setting for setting in given.config or ())
 
 
 def test_every_page_is_in_the_navigation() -> None:

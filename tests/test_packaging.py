@@ -82,7 +82,7 @@ def test_the_command_line_asks_for_the_suite_where_it_is_missing(command, missin
     assert run.returncode == 2
     assert run.stderr == (
         f"error: the suite is missing ({missing} is not installed): "
-        "pip install 'metaug-reproduction[suite]'\n"
+        "pip install -e '.[suite]' in the folder of the project\n"
     )
 
 

@@ -111,23 +111,33 @@ def test_the_readme_prints_the_comparisons_of_the_bundle(comparisons: pd.DataFra
             assert f"{effect} ± {(row.high - row.low) / 2:.2f}" in readme, text
 
 
+VERDICTS = {
+    "C1": "ruled out",
+    "C1b": "contradicted",
+    "C2": "ruled out",
+    "C3": "contradicted",
+    "C7": "contradicted",
+    "C8": "inconclusive",
+    "C10": "inconclusive",
+    "C11": "inconclusive",
+}
+"""Of every claim whose comparisons have all been made, or that is decided without the others."""
+
+
 def test_the_findings_say_the_verdict_of_every_claim_that_was_run(outcomes: list[Outcome]) -> None:
     run = {o.claim.id: o for o in outcomes if o.verdict != "not run"}
-    verdicts = {name: outcome.verdict for name, outcome in run.items()}
-    assert verdicts == {
-        "C1": "ruled out",
-        "C1b": "contradicted",
-        "C2": "ruled out",
-        "C3": "contradicted",
-        "C7": "contradicted",
-        "C8": "inconclusive",
-        "C11": "inconclusive",
-    }
+    assert {name: outcome.verdict for name, outcome in run.items()} == VERDICTS
     findings = (ROOT / "docs/findings.md").read_text()
     claims = findings.partition("## The claims\n")[2].partition("\n## ")[0]
     bold = re.findall(r"\*\*(C\d+b?), [^*]*:\s([^*:]*)\*\*", claims)
-    assert dict(bold) == verdicts
+    assert dict(bold) == VERDICTS
     for name in ("C1b", "C3", "C7"):  # what is ruled out has no p of the claim
         paragraph = claims.partition(f"**{name}, ")[2].partition("\n\n")[0]
         p = p_value(run[name].p_holm)
         assert f"(p {p if p.startswith('<') else f'= {p}'} after Holm" in paragraph, name
+
+
+def test_the_readme_says_the_verdict_of_every_claim_that_was_run() -> None:
+    readme = (ROOT / "README.md").read_text()
+    rows = re.findall(r"^\| (C[^:]*): .* \| (ruled out|contradicted|inconclusive)", readme, re.M)
+    assert {name: verdict for names, verdict in rows for name in names.split(", ")} == VERDICTS

@@ -1,4 +1,4 @@
-"""Hyper-parameters of MetAug and of only-OUCL."""
+"""Hyper-parameters of MetAug and of only OUCL."""
 
 from typing import Any, Literal
 

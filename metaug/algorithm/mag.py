@@ -1,4 +1,4 @@
-"""MetAug: only-OUCL, plus generators of augmented features (MAGs) that learn by look-ahead."""
+"""MetAug: only OUCL, plus generators of augmented features (MAGs) that learn by look-ahead."""
 
 from collections.abc import Mapping
 from functools import partial
@@ -35,7 +35,7 @@ class MetAug(MetAugOUCL):
     """MetAug: OUCL on original features plus MAGs that learn by look-ahead (Algorithm 1).
 
     In the `published` variant the pass that trains the MAGs changes nothing else. So with `delta` 0
-    encoders, heads and bank are those of only-OUCL, bit for bit.
+    encoders, heads and bank are those of only OUCL, bit for bit.
 
     `own` is the whole recipe of the released code (jiangmengli/metaug), `RELEASE_RECIPE`.
     """

@@ -469,7 +469,7 @@ def beta_and_delta_matter(grid: Grid) -> list[Part]:
 def gamma_matters_less(grid: Grid) -> list[Part]:
     """The range over β, and that over δ (Figure 6), is greater than the range over γ: of MetAug on
     the data set of Figure 6 and with α, β and δ held where Figure 6 holds them (choice: Figure 7
-    has only-OUCL on another data set)."""
+    has only OUCL on another data set)."""
     values = _enough(grid.values("figure7.gamma", figure7.GAMMAS), figure7, grid)
     gammas = tuple(
         quantity(Query(grid.spec("metaug", dataset, gamma=gamma, **figure6.HELD), "fc"))

@@ -190,7 +190,8 @@ def positions(axes: Axes, values: Sequence[float], labels: Sequence[str] | None 
 
 
 def mark_published(axes: Axes, x: float, value: float, label: str) -> None:
-    """A published number: a star in place if it is within `NEAR` of ours, else named at the edge.
+    """A published number: a star in place if it is within `NEAR` of ours, else a note at the edge,
+    for which some room is made.
 
     Call it after our curves have been drawn.
     """
@@ -200,6 +201,8 @@ def mark_published(axes: Axes, x: float, value: float, label: str) -> None:
         axes.plot([], [], "*", color="white", markeredgecolor="black", markersize=7, label=label)
         return
     edge, arrow = (1.0, "↑") if value > high else (0.0, "↓")
+    room = 0.12 * (high - low)
+    axes.set_ylim(low if edge else low - room, high + room if edge else high)
     axes.annotate(
         f"{label}: {value:g} {arrow}",
         (x, edge),

@@ -10,15 +10,24 @@ DASH = "—"
 
 def signed(value: float) -> str:
     """A difference with its sign, two decimals from 1 on and three below: +1.25, −0.041, +∞."""
-    if math.isnan(value):
-        return DASH
-    text = f"{value:+.2f}" if abs(value) >= 1 else f"{value:+.3f}"
-    return text.replace("-", "−").replace("inf", "∞")
+    return DASH if math.isnan(value) else _signed(value, _decimals(value))
 
 
 def interval(low: float, high: float) -> str:
-    """An interval of differences: [+0.80, +1.62]; nothing where there is none."""
-    return "" if math.isnan(low) or math.isnan(high) else f"[{signed(low)}, {signed(high)}]"
+    """An interval of differences, both ends with as many decimals: [+0.80, +1.62]; nothing where
+    there is none."""
+    if math.isnan(low) or math.isnan(high):
+        return ""
+    decimals = min(_decimals(low), _decimals(high))
+    return f"[{_signed(low, decimals)}, {_signed(high, decimals)}]"
+
+
+def _decimals(value: float) -> int:
+    return 2 if round(abs(value), 3) >= 1 else 3
+
+
+def _signed(value: float, decimals: int) -> str:
+    return f"{value:+.{decimals}f}".replace("-", "−").replace("inf", "∞")
 
 
 def p_value(p: float) -> str:

@@ -112,7 +112,7 @@ def _problem(requirement: Requirement) -> str:
 
 
 def _install(extra: str) -> str:
-    return f"pip install '{PROJECT}[{extra}]'"
+    return f"pip install -e '.[{extra}]' in the folder of the project"
 
 
 def devices(config: Config) -> Iterator[Finding]:
@@ -237,7 +237,7 @@ def print_diagnosis(config: Config, scales: Sequence[Scale], console: Console) -
     console.print("\nWhat can be run", style="bold")
     for scale in scales:
         there, typed_in = (f(config, scale, findings) for f in (data_sets_there, command))
-        console.print(f"  {scale.name}: {', '.join(there or ()) or 'no data set is there'}")
+        console.print(f"  {scale.name}: {', '.join(there or ()) or 'no data set found'}")
         if typed_in:
             console.print(Text(f"    {typed_in}", "cyan"), soft_wrap=True)
     wrong = problems(config, scales[0], findings)
@@ -267,6 +267,6 @@ def _data_root(config: Config) -> str:
     root = config.resolved_data_root()
     if root is None:
         return (
-            f"data_root is not set: in config/config.yaml, as {DATA_ROOT_VARIABLE} or by --config"
+            f"data_root is not set; set it in config/config.yaml, {DATA_ROOT_VARIABLE} or --config"
         )
     return f"data_root is {shown(root)}" + ("" if config.data_root else f" ({DATA_ROOT_VARIABLE})")

@@ -208,7 +208,7 @@ def _cell(plan: Plan, artefact: str, row_name: str, column_name: str) -> str:
     elif _is_quoted(row_name):
         lines.append("ours       none: the paper quotes this number from elsewhere")
     elif mean == 0:
-        lines.append(f"ours       {mean:.4f}: what the others in the column differ from")
+        lines.append(f"ours       {mean:.4f}: the reference that the column's differences are from")
     else:
         lines.append(f"ours       none: {mean:g} is quoted, as the notes of {artefact} say")
     if not math.isnan(cell.published):

@@ -1,6 +1,7 @@
 """DACL's three mixups against loops over values; partners, weights and the loss."""
 
 import math
+from dataclasses import replace
 
 import pytest
 import torch
@@ -18,6 +19,7 @@ from metaug.data.views import make_views
 from metaug.errors import UserError
 from metaug.grid import Grid
 from metaug.method import Batch, DataShape, build_method
+from metaug.seeds import draws_of
 
 
 def source(seed=0):
@@ -195,3 +197,17 @@ def test_contradictory_specs_are_refused_in_one_line(changes, names):
 def test_own_recipe_is_a_valid_spec():
     spec = grid().spec("dacl", "digits_m", preset="own")
     assert (spec.batch_size, spec.hyper["mixup"], spec.hyper["temperature"]) == (256, "linear", 0.5)
+
+
+def test_each_view_is_mixed_by_draws_of_its_own(monkeypatch):
+    method, seeds = method_of(), []
+    original = method.mix
+
+    def mix(crops, partners, generator):
+        seeds.append(generator.initial_seed())
+        return original(crops, partners, generator)
+
+    monkeypatch.setattr(method, "mix", mix)
+    crops = (images(6, 3, 32, 32, dtype=torch.float32), images(6, 3, 32, 32, dtype=torch.float32))
+    method.training_step(replace(batch_of(crops), draws=draws_of("here")))
+    assert len({*seeds}) == 2

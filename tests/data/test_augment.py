@@ -171,6 +171,23 @@ def test_jitter_draws_every_order():
     assert len(order.unique(dim=0)) == 24
 
 
+def test_blur_is_uniform_from_a_tenth_of_a_pixel_to_two():
+    sigma = Augmentation("moco_v2", 24).draw(5000, generator())["blur"]["sigma"]
+    assert sigma.min() == pytest.approx(0.1, abs=0.01)
+    assert sigma.max() == pytest.approx(2, abs=0.01)
+    assert sigma.mean() == pytest.approx(1.05, abs=0.02)
+
+
+def test_randaugment_draws_every_operation_in_both_directions_as_often():
+    drawn = RandAugment().draw(8000, generator())
+    names = len(randaugment.OPERATIONS)
+    shares = drawn["operation"].flatten().bincount(minlength=names) / 16_000
+    assert (shares - 1 / names).abs().max() < 0.01
+    assert drawn["strength"].unique().tolist() == pytest.approx([-0.3, 0.3])
+    assert (drawn["strength"] > 0).float().mean() == pytest.approx(0.5, abs=0.02)
+    assert drawn["chosen"].all()
+
+
 def test_quarter_turns_are_uniform():
     turns = Augmentation("rotate", 24).draw(8000, generator())["rotate"]["turns"]
     assert (turns.bincount(minlength=4) / 8000 - 0.25).abs().max() < 0.02

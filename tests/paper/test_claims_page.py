@@ -11,7 +11,7 @@ PAGE = Path(__file__).parents[2] / "docs" / "claims.md"
 
 
 def test_the_page_is_the_generated_one() -> None:
-    assert PAGE.read_text() == claims_markdown(), "python -m metaug claims > docs/claims.md"
+    assert PAGE.read_text() == claims_markdown(), "metaug claims > docs/claims.md"
 
 
 @pytest.mark.parametrize("claim", CLAIMS, ids=lambda claim: claim.id)

@@ -13,7 +13,7 @@ ROOT = Path(__file__).parents[2]
 
 def test_docs_are_the_generated_ones() -> None:
     text = (ROOT / "docs/methods.md").read_text()
-    assert text == methods_markdown(), "python -m metaug methods > docs/methods.md"
+    assert text == methods_markdown(), "metaug methods > docs/methods.md"
 
 
 @pytest.mark.parametrize(

@@ -58,7 +58,7 @@ def test_smoke_can_be_run_without_any_data(run):
     assert (status, err) == (0, "")
     assert "✓ digits_m: made on the spot" in out
     assert "    snakemake --cores all table1\n" in out  # smoke is the scale of config.yaml
-    assert "lite: no data set is there" in out
+    assert "lite: no data set found" in out
 
 
 def test_every_data_set_is_found_or_it_is_said_where_to_get_it(run, root):
@@ -174,7 +174,7 @@ def test_packages_that_are_missing_or_too_old_are_named(run, monkeypatch):
     status, out, _ = run()
     assert status == 1
     version = metadata.version("snakemake")
-    install = "pip install 'metaug-reproduction[suite]'"
+    install = "pip install -e '.[suite]' in the folder of the project"
     assert f"error: suite: snakemake {version} is not >=1000; {install}" in out
     assert "· slurm: nothing-such is missing" in out  # not needed but on clusters
 

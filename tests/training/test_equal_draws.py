@@ -65,7 +65,7 @@ def test_with_augmented_features_the_encoders_change(trained, name):
 
 
 def test_a_second_pass_that_does_nothing_changes_nothing(trained, monkeypatch):
-    """The control of MetAug against only-OUCL: what a second pass over the data does by itself."""
+    """The control of MetAug against only OUCL: what a second pass over the data does by itself."""
     expected = trained("metaug_oucl")
     kind = find_method("metaug_oucl")
     original = kind.update
