@@ -195,7 +195,7 @@ def test_an_average_leads_to_all_its_trainings(project):
     config = {"scale": "full", "methods": ["simclr"], "trials": 2}
     text = shown("table2:simclr:average", **config)
     assert specs_in(text) == [spec.hash for spec in load_plan(config).specs_of["table2"]]
-    assert "published  84.19" in text
+    assert "printed    84.19" in text
 
 
 def test_a_difference_leads_to_both_trainings(project):

@@ -182,9 +182,9 @@ def _recorded(plan: Plan, spec: TrialSpec) -> float | None:
 
 def _core_seconds(record: Mapping[str, Any]) -> float:
     """What a trial took of its cores or, on a GPU, of the GPU; a shared machine does not lengthen
-    the former."""
+    the former. Of several processes, which work as long as each other, the record has one."""
     if record["provenance"]["device"] == "cpu":
-        return float(record["cpu_seconds"])
+        return float(record["cpu_seconds"] * record["provenance"].get("processes", 1))
     return float(record["train_seconds"] + record["probe_seconds"])
 
 

@@ -212,7 +212,7 @@ def _cell(plan: Plan, artefact: str, row_name: str, column_name: str) -> str:
     else:
         lines.append(f"ours       none: {mean:g} is quoted, as the notes of {artefact} say")
     if not math.isnan(cell.published):
-        lines.append(f"published  {cell.published:g}")
+        lines.append(f"printed    {cell.published:g}")
     return "\n\n".join(["\n".join(lines), *(_training(plan, spec) for spec in _specs(plan, cell))])
 
 

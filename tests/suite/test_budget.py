@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Mapping
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -183,6 +184,21 @@ def begin(plan: Plan) -> Schedule:
     open_schedule(plan)
     write_schedule(plan.schedule, plan.budget_file)
     return read_schedule(plan.budget_file)
+
+
+@pytest.mark.parametrize(
+    ("provenance", "seconds"),
+    [
+        ({"device": "cpu"}, 50.0),
+        ({"device": "cpu", "processes": 4}, 200.0),
+        ({"device": "NVIDIA H100", "processes": 4}, 110.0),
+    ],
+)
+def test_a_trial_is_priced_by_the_cores_or_the_gpu_that_it_took(
+    provenance: dict[str, Any], seconds: float
+) -> None:
+    record = {"cpu_seconds": 50.0, "train_seconds": 100.0, "probe_seconds": 10.0}
+    assert budget._core_seconds(record | {"provenance": provenance}) == seconds
 
 
 def test_a_dry_run_writes_nothing(plan: Plan) -> None:
