@@ -109,7 +109,7 @@ class Grid:
         self.keys_read.add(key)
         given = self.scale.grid.get(key, default)
         try:
-            values = tuple(kind(value) for value in given)
+            values = tuple(_as(kind, value) for value in given)
         except (TypeError, ValueError):
             raise UserError(
                 f"{where}: {brief(given)} are not all of type {kind.__name__}"
@@ -285,3 +285,15 @@ def _check_common(spec: TrialSpec, kind: type[Method]) -> None:
             f"{spec.method}: {len(spec.augmentation)} augmentation recipes for {kind.crops} crops; "
             "give one for all or one for each"
         )
+
+
+def _as(kind: type, value: Any) -> Any:
+    """A value of a scale's grid in this type. YAML reads 1e-3 as a text, which is a float too.
+
+    Raises:
+        ValueError: it is of another type: 64.9 is no int, and "false" no bool.
+    """
+    found = kind(value)
+    if found != value and not (kind is float and isinstance(value, str)):
+        raise ValueError(value)
+    return found

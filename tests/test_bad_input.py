@@ -405,6 +405,7 @@ def test_what_is_no_file_is_not_read(project, refused, monkeypatch, make):
 
 GRIDS = {
     "table5.delta: [a]": r"table5.delta: \('a',\) are not all of type float",
+    "figure4.batch_size: [64.9]": r"figure4.batch_size: \(64.9,\) are not all of type int",
     "table5.delta: []": "table5.delta has no value; leave the key out for the paper's",
     "table3.batch_size: [64, 128]": "table3.batch_size takes one value, not 2",
     "table4.sets: [1, 99]": "table4.sets: unknown 99; known: 1, 2, .*",

@@ -186,9 +186,11 @@ class Bars:
             for log, start in self._logs.items():
                 if log.exists():
                     with log.open("rb") as file:
+                        if file.seek(0, os.SEEK_END) < start:
+                            start = 0  # the job has been started again, and its log with it
                         file.seek(start)
                         lines = file.read().rpartition(b"\n")[:2]
-                    self._logs[log] += sum(map(len, lines))
+                    self._logs[log] = start + sum(map(len, lines))
                     for line in b"".join(lines).splitlines():
                         self._line(line)
 
