@@ -8,6 +8,7 @@ from metaug.paper.variants import (
     COLUMNS,
     DIFFERENCE_NOTE,
     OWN_QUESTION,
+    SECONDS_NOTE,
     variant_cells,
     variant_table_cells,
 )
@@ -60,6 +61,7 @@ def render(grid: Grid, results: Results) -> Table:
             "mean of the first epoch of training; it falls with the learning rate, which is the "
             "length of the look-ahead. The look-ahead is a plain gradient step (Eq. 3); where "
             "the encoders have Adam, their own steps are hundreds of times longer.",
+            SECONDS_NOTE,
             OWN_QUESTION,
         ),
         stub=("Update of the generators",),

@@ -8,6 +8,7 @@ from metaug.paper.variants import (
     COLUMNS,
     DIFFERENCE_NOTE,
     OWN_QUESTION,
+    SECONDS_NOTE,
     variant_cells,
     variant_table_cells,
 )
@@ -52,6 +53,7 @@ def render(grid: Grid, results: Results) -> Table:
             DIFFERENCE_NOTE,
             "The encoders make the same number of steps in all rows. At once, both updates share "
             "the encoders' forward and backward pass.",
+            SECONDS_NOTE,
             OWN_QUESTION,
         ),
         stub=("Updates",),

@@ -4,7 +4,7 @@ from metaug.grid import Grid
 from metaug.paper.cells import TablePlace, dataset_of, in_columns, row_cells
 from metaug.paper.floors import FLOOR, floor_cells, floor_query, floor_rows
 from metaug.paper.notes import SWAV_HARD_NOTE
-from metaug.paper.variants import OWN_QUESTION
+from metaug.paper.variants import OWN_QUESTION, SECONDS_NOTE
 from metaug.reporting.names import METHOD_NAMES, dataset_name, method_name
 from metaug.reporting.results import Query, Results
 from metaug.reporting.tables import Cell, Column, Row, Table
@@ -54,6 +54,7 @@ FOOTNOTES = (
     "SGD, as by their authors: on fc it ends some 3 points above the others' Adam (one trial at "
     "the lite scale, docs/lite.md).",
     SWAV_HARD_NOTE,
+    SECONDS_NOTE,
     OWN_QUESTION,
 )
 

@@ -18,6 +18,10 @@ COLUMNS = (
     Column("fc_difference", ("fc", "Δ")),
 )
 DIFFERENCE_NOTE = "Δ: difference from the first row, paired by trial, with its 95 % t-interval."
+SECONDS_NOTE = (
+    "Seconds of the clock on the wall, on whatever machine a trial ran: they compare methods only "
+    "where one idle machine ran all trials. `make bench` compares speeds."
+)
 OWN_QUESTION = "A question of this project, not a claim of the paper."
 
 
