@@ -31,7 +31,18 @@ ROOT = Path(__file__).parents[2]
 BUNDLE = ROOT / "results/reference/lite.zip"
 FINDINGS = ROOT / "docs/findings.md"
 
-SHOWN = ("table1", "dots1", "table4", "table5", "figure2", "figure3", "figure7", "extra1", "extra3")
+SHOWN = (
+    "table1",
+    "dots1",
+    "table4",
+    "table5",
+    "figure2",
+    "figure3",
+    "figure7",
+    "extra1",
+    "extra3",
+    "extra4",
+)
 """Artefacts of which enough has been run."""
 
 ENDINGS = (".csv", ".md", ".png")
