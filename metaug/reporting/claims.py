@@ -241,8 +241,7 @@ def _decide_part(part: Part, findings: Sequence[Finding], results: Results, part
 def _doubt(finding: Finding) -> tuple[float, float]:
     """To sort by: how far a finding is from holding. Many p-values are 1, where the effect size
     tells more."""
-    size = finding.comparison.effect_size
-    return or_one(finding.comparison.p_holds), math.inf if math.isnan(size) else -size
+    return or_one(finding.comparison.p_holds), -_size(finding)
 
 
 def _mean_finding(findings: Sequence[Finding], results: Results) -> Finding | None:
@@ -267,9 +266,14 @@ def _mean_finding(findings: Sequence[Finding], results: Results) -> Finding | No
 
 def _weakness(part: _Decided) -> tuple[float, float]:
     """To sort by: the strongest counterexample, else the part that is least certain to hold."""
-    size = part.deciding.comparison.effect_size
     p = part.p_contradicted if part.verdict == "contradicted" else -part.p_reproduced
-    return p, math.inf if math.isnan(size) else size
+    return p, _size(part.deciding)
+
+
+def _size(finding: Finding) -> float:
+    """Its effect size, to sort by; that of a comparison that was not made is the least."""
+    size = finding.comparison.effect_size
+    return -math.inf if math.isnan(size) else size
 
 
 def by_chance(outcomes: Sequence[Outcome]) -> float:

@@ -64,12 +64,12 @@ class Quantity:
     def of_images(self, results: Results, trials: Iterable[int]) -> np.ndarray | None:
         """Its value by test image, mean over trials; None where it is not known, or the terms are
         of different test images."""
+        if len({(t.query.spec.dataset, t.query.spec.image_size) for t in self.terms}) > 1:
+            return None
         trials = list(trials)
         parts = [results.of_images(term.query, trials) for term in self.terms]
         known = [part for part in parts if part is not None]
         if len(known) < len(parts) or len({len(part) for part in known}) > 1:
-            return None
-        if len({(t.query.spec.dataset, t.query.spec.image_size) for t in self.terms}) > 1:
             return None
         weights = (term.weight for term in self.terms)
         return np.sum([w * part for w, part in zip(weights, known, strict=True)], axis=0)

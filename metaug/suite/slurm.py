@@ -64,21 +64,11 @@ def requeued_at_time_limit(progress: Callable[[], int]) -> Iterator[None]:
 
 
 def _watch(job: str, progress: Callable[[], int], ended: threading.Event) -> None:
-    while (comment := _squeue("%k", "--jobs", job)) is None:
-        if ended.wait(RETRY * POLL_SECONDS):
-            return
-    if not comment.startswith(COMMENT):
+    if not _answer("%k", job, ended).startswith(COMMENT):
         return
-    start, wait = progress(), 0.0
-    while not ended.wait(wait):
-        # asked again each time: an administrator may have given the job more time
-        answer = _squeue("%L", "--jobs", job)
-        if answer is None:
-            wait = RETRY * POLL_SECONDS
-            continue
-        left = seconds_left(answer)
-        if left is None:
-            return
+    start = progress()
+    # asked again each time: an administrator may have given the job more time
+    while (left := seconds_left(_answer("%L", job, ended))) is not None:
         if left <= MARGIN and progress() != start:
             _requeue(job)
             return
@@ -90,7 +80,16 @@ def _watch(job: str, progress: Callable[[], int], ended: threading.Event) -> Non
                 flush=True,
             )
             return
-        wait = max(left - MARGIN, POLL_SECONDS)
+        if ended.wait(max(left - MARGIN, POLL_SECONDS)):
+            return
+
+
+def _answer(field: str, job: str, ended: threading.Event) -> str:
+    """What SLURM says of a job, which is asked until it answers; "" if the training ends before."""
+    while (found := _squeue(field, "--jobs", job)) is None:
+        if ended.wait(RETRY * POLL_SECONDS):
+            return ""
+    return found
 
 
 def _requeue(job: str) -> None:

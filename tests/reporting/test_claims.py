@@ -29,9 +29,13 @@ def number(name: str) -> Quantity:
     return quantity(Query(spec, "conv"))
 
 
+def results_of(values: dict[str, list[float]]):
+    return results_from({number(m).queries[0]: v for m, v in values.items()})
+
+
 def decided(part: Part, values: dict[str, list[float]]):
     claim = Claim("C1", "Table 1", "A is the best.", lambda grid: [part])
-    results = results_from({number(m).queries[0]: v for m, v in values.items()})
+    results = results_of(values)
     return decide_claim(claim, GRID, results)
 
 
@@ -75,25 +79,23 @@ def test_one_of_several_must_hold(means, verdict):
     assert outcome.verdict == verdict
 
 
+LEVEL_WITH_A = {"a": list(70 + NOISE)} | {
+    name: list(mean + NOISE[::-1]) for name, mean in (("b", 70), ("c", 70.15), ("d", 70.05))
+}
+"""Three that are not significantly below a or above it; c is the best of them."""
+
+
 def test_a_claim_turns_on_the_weakest_comparison_even_where_many_p_values_are_1():
-    values = {"a": list(70 + NOISE)}
-    values |= {
-        b: list(mean + NOISE[::-1]) for b, mean in zip("bcd", (70, 70.15, 70.05), strict=True)
-    }
     all_of_them = beats("b", "c", "d")
-    found = decided(all_of_them, values)
+    found = decided(all_of_them, LEVEL_WITH_A)
     assert {finding.comparison.p_holds for finding in found.findings} == {1.0}
     assert (found.verdict, found.deciding.text) == ("inconclusive", "a > c")
-    assert decided(some_hold(all_of_them.statements), values).deciding.text == "a > b"
+    assert decided(some_hold(all_of_them.statements), LEVEL_WITH_A).deciding.text == "a > b"
 
 
 def test_a_claim_of_several_parts_turns_on_the_weakest_part():
-    values = {"a": list(70 + NOISE)}
-    values |= {
-        b: list(mean + NOISE[::-1]) for b, mean in zip("bcd", (70, 70.15, 70.05), strict=True)
-    }
     claim = Claim("C1", "Table 1", "A.", lambda grid: [beats(name) for name in "bcd"])
-    results = results_from({number(m).queries[0]: v for m, v in values.items()})
+    results = results_of(LEVEL_WITH_A)
     assert decide_claim(claim, GRID, results).deciding.text == "a > c"
 
 
@@ -152,7 +154,7 @@ def test_parts_are_decided_together():
     verdicts = {}
     for names in itertools.product("bc", repeat=2):
         claim = Claim("C1", "Table 1", "A.", lambda grid, names=names: [beats(n) for n in names])
-        results = results_from({number(m).queries[0]: v for m, v in values.items()})
+        results = results_of(values)
         verdicts["".join(names)] = decide_claim(claim, GRID, results).verdict
     assert verdicts == {
         "bb": "reproduced",
@@ -171,10 +173,6 @@ def test_chance_is_counted_over_what_could_be_decided():
 def at_p(p: float, noise: np.ndarray) -> np.ndarray:
     """Five differences whose p-value of "is less than zero", scaled, is p."""
     return noise - stats.t.isf(p * LEVELS[5] / LEVEL, 4) * stats.sem(noise)
-
-
-def results_of(values: dict[str, list[float]]):
-    return results_from({number(m).queries[0]: v for m, v in values.items()})
 
 
 def of_parts(*parts: Part) -> Claim:

@@ -144,7 +144,7 @@ def test_a_data_root_that_does_not_exist_is_named(run):
 def test_prepared_data_need_no_data_root(run, root):
     prepare("cifar10", 32, "data/cifar10-32", root)
     assert "prepared in data/cifar10-32" in run("--scale", "lite")[1]
-    assert 'datasets=["cifar10"]' in run("--scale", "lite", "--command")[1]
+    assert """'datasets=["cifar10"]'""" in run("--scale", "lite", "--command")[1]
 
 
 def test_nothing_is_written_and_nothing_downloaded(run, root):

@@ -58,7 +58,10 @@ def test_a_wider_network_and_larger_images_take_as_much_longer_as_the_reference(
 
 def test_a_reference_that_the_user_does_not_train_is_timed_all_the_same(plan, monkeypatch):
     grid = plan.grid
-    untrained = lambda *given: grid.spec(*given).model_copy(update={"epochs": 0})  # noqa: E731
+
+    def untrained(*given):
+        return grid.spec(*given).model_copy(update={"epochs": 0})
+
     monkeypatch.setattr(plan, "grid", SimpleNamespace(known=grid.known, spec=untrained))
     spec = grid.spec("cmc", "digits_m")
     assert Clock(plan, torch.device("cpu")).speed(spec).step_seconds > 0
