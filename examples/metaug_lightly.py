@@ -19,7 +19,7 @@ digits = load_digits()
 images = [Image.fromarray((15 * x).astype("uint8")).resize((16, 16)) for x in digits.images]
 images = [image.convert("RGB") for image in images]
 transform = SimCLRTransform(
-    input_size=16, min_scale=0.6, hf_prob=0, cj_prob=0, random_gray_scale=0, normalize=None
+    input_size=16, min_scale=0.6, hf_prob=0, cj_prob=0, gaussian_blur=0, normalize=None
 )
 
 
@@ -53,7 +53,7 @@ mag_optimizer = torch.optim.Adam(mags.parameters(), lr=1e-3)
 meta = metaug.MetaStep(backbone, projection_head, mags, optimizer, mag_optimizer, delta=0.1)
 
 print(f"untrained: kNN accuracy {accuracy(backbone):.3f}")
-for epoch in range(2):
+for epoch in range(3):
     loader = DataLoader(Views(), batch_size=100, shuffle=True, drop_last=True)
     losses = [meta.step(views)["loss"] for views in loader]
     print(f"epoch {epoch}: loss {torch.stack(losses).mean():.4f}", flush=True)

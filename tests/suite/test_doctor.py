@@ -1,6 +1,7 @@
 """`metaug doctor` says what there is, what is missing and what can be run."""
 
 import json
+import os
 import shlex
 import shutil
 import sys
@@ -21,7 +22,10 @@ ROOT = Path(__file__).parents[2]
 
 @pytest.fixture(autouse=True)
 def _project(tmp_path, monkeypatch):
-    """A folder with the configuration, without data."""
+    """A folder with the configuration, without data; the environment is an activated one, so
+    that commands need no path."""
+    programs = Path(sys.executable).parent
+    monkeypatch.setenv("PATH", f"{programs}{os.pathsep}{os.environ['PATH']}")
     folder = tmp_path / "project"
     shutil.copytree(ROOT / "config", folder / "config")
     monkeypatch.chdir(folder)
